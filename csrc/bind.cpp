@@ -1,0 +1,112 @@
+// Python bindings of the kernel contract. Compiled once for each native module: the module's name
+// is GG_MODULE (_cuda, _sim or _cpu), and everything else follows from ops.h.
+//
+// Arguments are positional in the order of ops.h (a pybind11 call by position costs 0.2 us, by
+// keyword three times that). `stream` is an integer, arrays are NumPy arrays (CuPy arrays for
+// _cuda) or None, functors are named by str, as in core/functors.h.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "bind_casters.h"
+#include "ops.h"
+
+#if defined(GG_SIM)
+#include "sim/schedule.h"
+#endif
+
+namespace py = pybind11;
+using namespace gg;
+
+/// A raw operation with its stream first, as an integer; the rest is bound as declared. The GIL is
+/// free while it runs.
+template <class R, class... Args>
+static auto on_stream(R (*operation)(Stream, Args...)) {
+  return [operation](uintptr_t stream, Args... args) -> R {
+    const py::gil_scoped_release nogil;
+    return operation(reinterpret_cast<Stream>(stream), args...);
+  };
+}
+
+template <class R, class... Args, class... Names>
+static void bind(py::module_& m, const char* name, R (*operation)(Stream, Args...),
+                 Names... names) {
+  static_assert(sizeof...(Args) == sizeof...(Names));
+  m.def(name, on_stream(operation), py::arg("stream"), py::arg(names)...);
+}
+
+#if !defined(GG_CPU)
+static void bind_array_operations(py::module_& m) {
+  bind(m, "fill", fill, "y", "value");
+  bind(m, "copy", copy, "x", "y");
+  bind(m, "binary", binary, "op", "a", "b", "y");
+  bind(m, "where", where, "c", "a", "b", "y");
+  bind(m, "reduce", reduce, "op", "x", "y", "workspace");
+  m.def("reduce_workspace", &reduce_workspace, py::arg("op"), py::arg("x"), py::arg("y"));
+  bind(m, "gemm", gemm, "a", "b", "bias", "y", "alpha", "beta", "act");
+  bind(m, "gather", gather, "x", "indices", "y", "flag");
+  bind(m, "nonzero", nonzero, "mask", "y", "workspace");
+  m.def("nonzero_workspace", &nonzero_workspace, py::arg("mask"));
+  bind(m, "cumsum", cumsum, "x", "y");
+}
+#endif
+
+static void bind_rows(py::module_& m) {
+  bind(m, "unary", unary, "op", "x", "y", "p0", "p1");
+  bind(m, "softmax", softmax, "x", "y", "axis", "log");
+  bind(m, "softmax_grad", softmax_grad, "dy", "y", "dx", "axis", "log");
+  bind(m, "cross_entropy", cross_entropy, "x", "target", "weight", "loss", "lse", "target_weight",
+       "ignore_index", "label_smoothing", "flag");
+  bind(m, "cross_entropy_grad", cross_entropy_grad, "dloss", "x", "target", "weight", "lse", "dx",
+       "ignore_index", "label_smoothing");
+  bind(m, "scatter", scatter, "values", "indices", "x", "accumulate", "workspace", "flag");
+  m.def("scatter_workspace", &scatter_workspace, py::arg("indices"), py::arg("x"));
+}
+
+static void bind_random(py::module_& m) {
+  bind(m, "uniform", uniform, "state", "call", "low", "high", "y");
+  bind(m, "normal", normal, "state", "call", "mean", "std", "y");
+  bind(m, "bernoulli", bernoulli, "state", "call", "p", "y");
+  bind(m, "dropout", dropout, "state", "call", "p", "x", "y");
+  bind(m, "permutation", permutation, "state", "call", "y");
+}
+
+static void bind_optimizers(py::module_& m) {
+  bind(m, "sgd_step", sgd_step, "params", "grads", "momenta", "hyper", "ticket", "momentum",
+       "dampening", "weight_decay", "nesterov", "maximize");
+  bind(m, "adam_step", adam_step, "params", "grads", "m", "v", "vmax", "hyper", "ticket", "beta1",
+       "beta2", "eps", "weight_decay", "decoupled", "maximize");
+  bind(m, "rmsprop_step", rmsprop_step, "params", "grads", "v", "avg", "buf", "hyper", "ticket",
+       "alpha", "eps", "weight_decay", "momentum", "maximize");
+  bind(m, "global_norm", global_norm, "xs", "ord", "norm", "workspace");
+  m.def("global_norm_workspace", &global_norm_workspace, py::arg("xs"));
+  bind(m, "scale", scale, "xs", "factor");
+}
+
+/// bfloat16 has no fixed number in NumPy: ml_dtypes registers it at import.
+static void set_bfloat16(const py::dtype& dtype) {
+  numpy_bfloat16 = dtype.num();
+}
+
+PYBIND11_MODULE(GG_MODULE, m) {
+#if defined(__x86_64__)
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+    throw py::import_error(
+        "gpugrad was built for x86-64-v3 (AVX2, FMA), which this CPU lacks. Rebuild with "
+        "CXXFLAGS=-march=native pip install -Ccmake.define.GPUGRAD_CPU_FLAGS= .");
+#endif
+  m.doc() = "gpugrad's raw operations; csrc/ops.h documents each";
+  m.def("set_bfloat16", &set_bfloat16, py::arg("dtype"));
+  m.def("built_for", [] { return GG_BUILT_FOR; });
+#if !defined(GG_CPU)
+  bind_array_operations(m);
+#endif
+  bind_rows(m);
+  bind_random(m);
+  bind_optimizers(m);
+#if defined(GG_SIM)
+  m.def("set_schedule", &sim::set_schedule, py::arg("order"), py::arg("async_mode"),
+        py::arg("seed"), py::arg("workers"));
+#endif
+}

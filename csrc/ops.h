@@ -1,0 +1,205 @@
+// The kernel contract: every raw operation, once.
+//
+// Implemented by _cuda (csrc/kernels by nvcc), _sim (the same files by g++ on csrc/sim) and, for
+// the part marked so, _cpu (csrc/cpu). The specification of each is the function of the same name
+// in gpugrad/backends/reference. bind.cpp gives them to Python under these names.
+//
+// Conventions, unless a comment says otherwise:
+//   - Outputs are overwritten (=), never accumulated into, and never read.
+//   - Arrays have any strides; inputs broadcast to the output's shape where it says "broadcast".
+//   - float16 and bfloat16 are computed and accumulated in float32 and rounded once.
+//   - An output may be the very same array as an input of element-wise operations, else no overlap.
+//   - Size 0 is legal everywhere and does nothing beyond what the mathematics says.
+//   - Nothing is allocated. Workspaces are asked for by size, in bytes, through *_workspace.
+//   - Deterministic: same inputs, same bits, whatever the schedule. No float atomics.
+//   - Shapes and dtypes are checked; a violation throws std::invalid_argument naming the operation.
+//   - `flag` is int64[4] on the device, zero when all is well. An index out of range writes
+//     {code, index, limit, axis} once (first wins) and the kernel goes on with a legal index.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/array.h"
+#include "core/functors.h"
+
+namespace gg {
+
+using Stream = void*;  // cudaStream_t; _sim and _cpu run at once and ignore it
+using Arrays = std::vector<Array>;
+
+enum class FlagCode : int64_t { none = 0, gather = 1, scatter = 2, cross_entropy = 3 };
+
+// ---- element-wise ----------------------------------------------------------------------------
+
+/// y = f(x; p0, p1). y has x's shape, and x's dtype or bool for predicates. All three modules.
+///   Transcendental functions take floating dtypes only; csrc/core/functors.h is the list.
+void unary(Stream stream, Unary op, const Array& x, const Array& y, double p0, double p1);
+
+#if !defined(GG_CPU)  // NumPy does these on the CPU, at par or better
+
+/// y = value.
+void fill(Stream stream, const Array& y, const Scalar& value);
+
+/// y = x, cast to y's dtype; x broadcasts. Float to integer truncates toward zero, anything to bool
+/// is != 0. Reads and writes each byte once.
+void copy(Stream stream, const Array& x, const Array& y);
+
+/// y = f(a, b); a and b broadcast, have one dtype, or one of them is a number of that dtype.
+///   y has that dtype, or bool for comparisons and logic.
+void binary(Stream stream, Binary op, const Operand& a, const Operand& b, const Array& y);
+
+/// y = c ? a : b; c is bool; all broadcast; a, b, y have one dtype (or a, b are numbers).
+void where(Stream stream, const Array& c, const Operand& a, const Operand& b, const Array& y);
+
+// ---- reductions ------------------------------------------------------------------------------
+
+/// y = f over the axes where y's length is 1 (y has x's ndim).
+///   sum, prod: float16/bfloat16/float32 accumulate in float32, float64 in float64, integers and
+///   bool in int64; y has x's dtype, or int64 for integers and bool. mean: floating only.
+///   max, min: y has x's dtype; NaN wins. argmax, argmin: y int64, the first of equals, NaN wins,
+///   index counts the reduced axes in row-major order. any, all: y bool.
+///   max, min, argmax, argmin of nothing throw. Partial results are combined in index order.
+void reduce(Stream stream, Reduce op, const Array& x, const Array& y, const Array& workspace);
+int64_t reduce_workspace(Reduce op, const Array& x, const Array& y);
+
+// ---- matmul ----------------------------------------------------------------------------------
+
+/// y = act(alpha * a b + bias + beta * y)
+///   a [..., m, k], b [..., k, n], bias [n] or none, y [..., m, n]; one dtype; any strides, so
+///   transposes are views; stride 0 or length 1 broadcasts batch axes of a and b.
+///   float16, bfloat16, float32 accumulate in float32, float64 in float64, integers in their own
+///   type (wrapping). beta == 0 overwrites y without reading it. k == 0 gives act(bias + beta y).
+///   act: none, relu, gelu, gelu_tanh, silu, sigmoid, tanh (floating only). 2 m n k FLOP.
+void gemm(Stream stream, const Array& a, const Array& b, const Array& bias, const Array& y,
+          double alpha, double beta, Activation act);
+
+// ---- gather and scatter ----------------------------------------------------------------------
+
+/// y[j..., r...] = x[indices[0][j...], ..., indices[k-1][j...], r...]
+///   indices: k int64 arrays of one shape J, over the first k axes of x; negative counts from the
+///   end. y [J..., rest of x's axes].
+void gather(Stream stream, const Array& x, const Arrays& indices, const Array& y,
+            const Array& flag);
+
+/// Positions of true elements of a bool array, in row-major order: y int64 [count, ndim].
+///   The caller has counted them (y.shape[0]).
+void nonzero(Stream stream, const Array& mask, const Array& y, const Array& workspace);
+int64_t nonzero_workspace(const Array& mask);
+
+/// y [..., n] = sums of x along the last axis up to and including each position; dtype as `sum`.
+void cumsum(Stream stream, const Array& x, const Array& y);
+
+#endif  // !GG_CPU
+
+/// x[indices[0][j...], ..., indices[k-1][j...], r...] = or += values[j..., r...]. All three
+/// modules.
+///   Reads and writes x. Duplicate positions: += adds in row-major order of j; = keeps the last.
+///   Positions are sorted first (stable), so there are no float atomics. values broadcast to
+///   [J..., rest]. Sums of float16/bfloat16 are formed in float32 and rounded once.
+void scatter(Stream stream, const Array& values, const Arrays& indices, const Array& x,
+             bool accumulate, const Array& workspace, const Array& flag);
+int64_t scatter_workspace(const Arrays& indices, const Array& x);
+
+// ---- softmax and cross-entropy: all three modules --------------------------------------------
+
+/// y = exp(x - logsumexp x) along axis, or x - logsumexp x if log. Floating. One read per element
+/// where the row fits registers, else two.
+void softmax(Stream stream, const Array& x, const Array& y, int axis, bool log);
+
+/// softmax: dx = y (dy - sum(dy y)); log: dx = dy - exp(y) sum(dy); sums along axis.
+void softmax_grad(Stream stream, const Array& dy, const Array& y, const Array& dx, int axis,
+                  bool log);
+
+/// Softmax cross-entropy of logits against class indices, with t = target[n, l]:
+///   lse  = logsumexp over c of x[n, c, l]
+///   loss = (1 - s) w[t] (lse - x[n, t, l]) + (s / C) sum over c of w[c] (lse - x[n, c, l])
+///   target_weight = w[t];   all three 0 (lse kept) where t == ignore_index.
+///   x [N, C, L] floating; target [N, L] int64; weight [C] or none (ones), of the accumulation
+///   dtype; loss, lse, target_weight [N, L] in the accumulation dtype (float32; float64 for
+///   float64). s is label_smoothing. t outside [0, C) and not ignore_index is flagged, counts 0.
+void cross_entropy(Stream stream, const Array& x, const Array& target, const Array& weight,
+                   const Array& loss, const Array& lse, const Array& target_weight,
+                   int64_t ignore_index, double label_smoothing, const Array& flag);
+
+/// dx[n, c, l] = dloss[n, l] ( p_c ((1 - s) w[t] + (s / C) sum w) - (1 - s) w[t] [c = t]
+///                            - (s / C) w[c] ),  p = exp(x - lse); 0 where t is ignored or illegal.
+///   dloss [N, L] broadcasts (stride 0 for a mean), accumulation dtype; dx has x's dtype.
+void cross_entropy_grad(Stream stream, const Array& dloss, const Array& x, const Array& target,
+                        const Array& weight, const Array& lse, const Array& dx,
+                        int64_t ignore_index, double label_smoothing);
+
+// ---- random: all three modules, the same bits on each ------------------------------------------
+//
+// Philox4x32-10 (Salmon et al. 2011). `state` is int64[2] on the device: {seed, base}. Element i in
+// row-major order draws from counter {lo(c), hi(c), lo(base + call), hi(base + call)} and key
+// {lo(seed), hi(seed)}, where c = i / 4 (word i % 4) for one word per element and c = i / 2 (words
+// 2 (i % 2), +1) for float64 uniforms; normals take a whole counter for a pair (c = i / 2).
+// `call` numbers the draws of a generator; a captured graph advances `base` on the device instead.
+
+/// y = low + (high - low) u, u in [0, 1): 24 bits for float32, 53 for float64, 11 for float16,
+/// 8 for bfloat16; formed in float64 and rounded (halves by way of float32), never reaching high.
+/// Integer y: low + (word * (high - low) >> 32), for spans below 2^32 (bias at most span / 2^32).
+void uniform(Stream stream, const Array& state, int64_t call, double low, double high,
+             const Array& y);
+
+/// y = mean + std z, z standard normal by Box-Muller in float64 with the polynomials of
+/// csrc/core/philox.h (no libm, no fused multiply-add: equal bits on every device).
+void normal(Stream stream, const Array& state, int64_t call, double mean, double std,
+            const Array& y);
+
+/// y = 1 with probability p[i], else 0: u < p with a 24-bit u. p broadcasts or is a number.
+void bernoulli(Stream stream, const Array& state, int64_t call, const Operand& p, const Array& y);
+
+/// y = x / (1 - p) where a 24-bit u >= p, else 0. The same (state, call) gives the same mask, so
+/// the gradient is this operation applied to dy, and no mask is stored.
+void dropout(Stream stream, const Array& state, int64_t call, double p, const Array& x,
+             const Array& y);
+
+/// y int64 [n] = a permutation of 0..n-1: an eight-round Feistel network over the next power of
+/// four (at least 64), keyed by Philox, walked until the image is below n (Mitchell et al. 2022).
+/// Parallel, no sort.
+void permutation(Stream stream, const Array& state, int64_t call, const Array& y);
+
+// ---- optimizers: all three modules ------------------------------------------------------------
+//
+// One launch for a whole list. `hyper` is float64[2] on the device: {learning rate, steps done};
+// the operation adds 1 to steps done. `ticket` is int32[1] on the device, 0 at rest. Parameters and
+// gradients are contiguous, floating, of one dtype; state buffers have the accumulation dtype.
+// Reads and writes params and state. t = steps done + 1.
+
+/// g = grad (negated if maximize) + weight_decay p;  with momentum mu != 0:
+///   buf = g when t == 1, else mu buf + (1 - dampening) g;  g = nesterov ? g + mu buf : buf
+/// p -= lr g.   momenta is empty when mu == 0.  (PyTorch's SGD.)
+void sgd_step(Stream stream, const Arrays& params, const Arrays& grads, const Arrays& momenta,
+              const Array& hyper, const Array& ticket, double momentum, double dampening,
+              double weight_decay, bool nesterov, bool maximize);
+
+/// m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  mhat = m / (1 - b1^t);  vhat = v / (1 - b2^t)
+/// p -= lr mhat / (sqrt(vhat) + eps).  Kingma & Ba 2015. vmax (not empty: AMSGrad) keeps max v and
+/// replaces it. weight_decay is added to g, or, if decoupled (AdamW, Loshchilov & Hutter 2019),
+/// p -= lr weight_decay p first.
+void adam_step(Stream stream, const Arrays& params, const Arrays& grads, const Arrays& m,
+               const Arrays& v, const Arrays& vmax, const Array& hyper, const Array& ticket,
+               double beta1, double beta2, double eps, double weight_decay, bool decoupled,
+               bool maximize);
+
+/// v = alpha v + (1 - alpha) g^2;  centered (avg not empty): avg = alpha avg + (1 - alpha) g,
+/// d = sqrt(v - avg^2) + eps, else d = sqrt(v) + eps;  momentum (buf not empty): buf = mu buf +
+/// g/d, p -= lr buf, else p -= lr g / d.  (PyTorch's RMSprop; Hinton's lecture 6e; Graves 2013.)
+void rmsprop_step(Stream stream, const Arrays& params, const Arrays& grads, const Arrays& v,
+                  const Arrays& avg, const Arrays& buf, const Array& hyper, const Array& ticket,
+                  double alpha, double eps, double weight_decay, double momentum, bool maximize);
+
+/// norm [1], accumulation dtype = (sum |x|^ord over every element of every array)^(1/ord); ord may
+/// be infinity. Per-block partial sums in the workspace, added in index order. Every array must be
+/// contiguous.
+void global_norm(Stream stream, const Arrays& xs, double ord, const Array& norm,
+                 const Array& workspace);
+int64_t global_norm_workspace(const Arrays& xs);
+
+/// x *= factor[0] for every array of the list (factor on the device, accumulation dtype). Every
+/// array must be contiguous.
+void scale(Stream stream, const Arrays& xs, const Array& factor);
+
+}  // namespace gg

@@ -1,0 +1,69 @@
+# Finds nvcc, chooses architectures, adds _cuda.
+
+# check_language(CUDA) would turn a broken nvcc into "no nvcc" in silence; this finds or fails.
+if(NOT CMAKE_CUDA_COMPILER)
+  find_program(CMAKE_CUDA_COMPILER nvcc
+    HINTS "$ENV{CUDACXX}" ENV CUDA_HOME ENV CUDA_PATH
+    PATHS /usr/local/cuda
+    PATH_SUFFIXES bin)
+  if(DEFINED ENV{CUDACXX})
+    set(CMAKE_CUDA_COMPILER "$ENV{CUDACXX}" CACHE FILEPATH "nvcc" FORCE)
+  endif()
+endif()
+
+if(NOT CMAKE_CUDA_COMPILER)
+  unset(CMAKE_CUDA_COMPILER CACHE)
+  if(GPUGRAD_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "gpugrad: GPUGRAD_CUDA=ON, but no nvcc was found in CUDACXX, PATH, "
+      "CUDA_HOME, CUDA_PATH or /usr/local/cuda. `GPUGRAD_CUDA=ON pip install .` fetches one.")
+  endif()
+  message(WARNING "gpugrad: NO NVCC FOUND, building WITHOUT CUDA: device 'cuda' will not work. "
+    "`GPUGRAD_CUDA=ON pip install .` fetches nvcc and builds it.")
+  return()
+endif()
+
+if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+  set(capabilities "")
+  if(GPUGRAD_PRESET STREQUAL "default")
+    execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
+      OUTPUT_VARIABLE capabilities ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE
+      RESULT_VARIABLE status)
+    if(NOT status EQUAL 0)
+      set(capabilities "")
+    endif()
+    string(REGEX MATCHALL "[0-9]+\\.[0-9]+" capabilities "${capabilities}")
+    list(REMOVE_DUPLICATES capabilities)
+    string(REPLACE "." "" capabilities "${capabilities}")
+    list(TRANSFORM capabilities REPLACE "^(90|100|103)$" "\\1a")
+    list(TRANSFORM capabilities APPEND "-real")
+  endif()
+  if(capabilities)
+    set(CMAKE_CUDA_ARCHITECTURES "${capabilities}")
+  elseif(GPUGRAD_PRESET STREQUAL "default")
+    set(CMAKE_CUDA_ARCHITECTURES "80;90a-real;120-real")
+  elseif(GPUGRAD_PRESET STREQUAL "release")
+    set(CMAKE_CUDA_ARCHITECTURES "75;80-real;86-real;89-real;90a-real;100a-real;120-real")
+  else()
+    set(CMAKE_CUDA_ARCHITECTURES "90a-real")
+  endif()
+endif()
+
+set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
+enable_language(CUDA)
+
+# "80;90a-real" -> "80,80+ptx,90a": what backends/cuda.py compares with the GPU it finds.
+set(built_for ${CMAKE_CUDA_ARCHITECTURES})
+list(TRANSFORM built_for REPLACE "^([0-9]+[af]?)$" "\\1,\\1+ptx")
+list(TRANSFORM built_for REPLACE "-real$" "")
+list(TRANSFORM built_for REPLACE "-virtual$" "+ptx")
+list(JOIN built_for "," built_for)
+message(STATUS "gpugrad: building _cuda with ${CMAKE_CUDA_COMPILER} for ${built_for}")
+
+add_native_module(_cuda CUDA "${built_for}" ${core_sources} ${kernel_sources})
+set(cuda_flags --compress-mode=size -Xcompiler=-fvisibility=hidden --Werror=all-warnings)
+if(GPUGRAD_PRESET STREQUAL "developer")
+  list(APPEND cuda_flags -Ofc=mid)
+endif()
+target_compile_options(_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${cuda_flags}>")
+# Philox normals are bit-equal on every device, so nothing in that file may be fused.
+set_source_files_properties(csrc/kernels/random.cu PROPERTIES COMPILE_OPTIONS "-fmad=false")
