@@ -1,0 +1,91 @@
+// The functor lists: every element-wise, reduction and activation function, by name, once. The
+// enums below, the names Python uses, and the bodies in core/math.h all follow these lists.
+#pragma once
+
+#include <cstdint>
+
+namespace gg {
+
+/// What a functor accepts. floating: float16, bfloat16, float32, float64. number: these and the
+/// integers. integer: integers and bool. any: all dtypes.
+enum class Domain : int8_t { floating, number, integer, any };
+
+/// What a functor returns: its input's dtype, or bool.
+enum class Result : int8_t { same, boolean };
+
+// clang-format off
+#define GG_UNARY_LIST(X)                                                                       \
+  X(neg, number, same)        X(abs, number, same)         X(sign, number, same)               \
+  X(square, number, same)     X(reciprocal, floating, same)                                    \
+  X(sqrt, floating, same)     X(rsqrt, floating, same)                                         \
+  X(exp, floating, same)      X(exp2, floating, same)      X(expm1, floating, same)            \
+  X(log, floating, same)      X(log2, floating, same)      X(log10, floating, same)            \
+  X(log1p, floating, same)                                                                     \
+  X(sin, floating, same)      X(cos, floating, same)       X(tan, floating, same)              \
+  X(asin, floating, same)     X(acos, floating, same)      X(atan, floating, same)             \
+  X(sinh, floating, same)     X(cosh, floating, same)      X(tanh, floating, same)             \
+  X(asinh, floating, same)    X(acosh, floating, same)     X(atanh, floating, same)            \
+  X(erf, floating, same)      X(erfc, floating, same)                                          \
+  X(sigmoid, floating, same)  X(log_sigmoid, floating, same)                                   \
+  X(relu, number, same)                                                                        \
+  X(leaky_relu, floating, same)   /* p0: slope below zero */                                   \
+  X(elu, floating, same)          /* p0: alpha */                                              \
+  X(softplus, floating, same)     /* p0: beta, p1: threshold */                                \
+  X(gelu, floating, same)     X(gelu_tanh, floating, same)                                     \
+  X(silu, floating, same)     X(mish, floating, same)                                          \
+  X(clamp, number, same)          /* p0: min, p1: max; NaN stays */                            \
+  X(floor, floating, same)    X(ceil, floating, same)                                          \
+  X(round, floating, same)        /* half to even */                                           \
+  X(trunc, floating, same)                                                                     \
+  X(isnan, floating, boolean) X(isinf, floating, boolean)  X(isfinite, floating, boolean)      \
+  X(logical_not, any, boolean)    X(bitwise_not, integer, same)
+
+#define GG_BINARY_LIST(X)                                                                      \
+  X(add, any, same)           X(sub, number, same)         X(mul, any, same)                   \
+  X(div, floating, same)                                                                       \
+  X(floor_divide, number, same)   /* toward minus infinity; integer by zero gives 0 */         \
+  X(remainder, number, same)      /* a - b floor(a / b), the sign of b */                      \
+  X(pow, number, same)            /* integers wrap; negative exponents: 1/b truncated */       \
+  X(maximum, any, same)       X(minimum, any, same)        /* NaN wins */                      \
+  X(atan2, floating, same)                                                                     \
+  X(eq, any, boolean)         X(ne, any, boolean)          X(lt, any, boolean)                 \
+  X(le, any, boolean)         X(gt, any, boolean)          X(ge, any, boolean)                 \
+  X(logical_and, any, boolean)    X(logical_or, any, boolean)  X(logical_xor, any, boolean)    \
+  X(bitwise_and, integer, same)   X(bitwise_or, integer, same) X(bitwise_xor, integer, same)   \
+  /* f'(x) dy, from (dy, y) where y determines it, else from (dy, x) */                        \
+  X(relu_grad, floating, same)      /* (dy, y): dy where y > 0 */                              \
+  X(sigmoid_grad, floating, same)   /* (dy, y): dy y (1 - y) */                                \
+  X(tanh_grad, floating, same)      /* (dy, y): dy (1 - y^2) */                                \
+  X(gelu_grad, floating, same)      X(gelu_tanh_grad, floating, same)  /* (dy, x) */           \
+  X(silu_grad, floating, same)      /* (dy, x) */
+
+#define GG_REDUCE_LIST(X)                                                                      \
+  X(sum) X(mean) X(prod) X(max) X(min) X(argmax) X(argmin) X(any) X(all)
+
+#define GG_ACTIVATION_LIST(X)                                                                  \
+  X(none) X(relu) X(gelu) X(gelu_tanh) X(silu) X(sigmoid) X(tanh)
+// clang-format on
+
+#define GG_ENUMERATOR(name, ...) name,
+enum class Unary : int8_t { GG_UNARY_LIST(GG_ENUMERATOR) };
+enum class Binary : int8_t { GG_BINARY_LIST(GG_ENUMERATOR) };
+enum class Reduce : int8_t { GG_REDUCE_LIST(GG_ENUMERATOR) };
+enum class Activation : int8_t { GG_ACTIVATION_LIST(GG_ENUMERATOR) };
+#undef GG_ENUMERATOR
+
+struct Functor {
+  const char* name;
+  Domain domain;
+  Result result;
+};
+
+#define GG_FUNCTOR(name, domain, result) {#name, Domain::domain, Result::result},
+#define GG_NAME(name) #name,
+constexpr Functor kUnary[] = {GG_UNARY_LIST(GG_FUNCTOR)};
+constexpr Functor kBinary[] = {GG_BINARY_LIST(GG_FUNCTOR)};
+constexpr const char* kReduce[] = {GG_REDUCE_LIST(GG_NAME)};
+constexpr const char* kActivation[] = {GG_ACTIVATION_LIST(GG_NAME)};
+#undef GG_FUNCTOR
+#undef GG_NAME
+
+}  // namespace gg

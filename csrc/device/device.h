@@ -1,0 +1,14 @@
+// The one header a kernel file includes: the CUDA language, and the house's device primitives.
+//
+// Every primitive is declared once and has two bodies: one for nvcc and one for the simulator
+// (csrc/sim), which runs the same kernel files on the CPU.
+#pragma once
+
+#include "device/flag.h"
+#include "device/launch.h"
+#include "device/memory.h"
+#include "device/platform.h"
+#include "device/shared.h"
+#include "device/types.h"
+#include "device/vec.h"
+#include "device/warp.h"

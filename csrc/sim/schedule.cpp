@@ -1,0 +1,97 @@
+#include "sim/schedule.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "sim/config.h"
+#include "sim/sanitizer.h"
+
+namespace gg::sim {
+namespace {
+
+constexpr int kMaxWorkers = 64;
+
+int default_workers() {
+  return static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 8u));
+}
+
+bool given(const char* text) {
+  return text != nullptr && *text != '\0';
+}
+
+template <class E>
+E parse(const char* what, const char* text, const char* const (&names)[3]) {
+  for (int i = 0; i < 3; i++) {
+    if (names[i] == std::string(text)) return static_cast<E>(i);
+  }
+  throw std::invalid_argument(std::string("simulator schedule: ") + what + " is '" + text +
+                              "'; it must be '" + names[0] + "', '" + names[1] + "' or '" +
+                              names[2] + "'");
+}
+
+Schedule parse_schedule(Schedule s, const char* order, const char* async_mode, uint64_t seed,
+                        int workers) {
+  if (given(order)) s.order = parse<Order>("order", order, {"forward", "reverse", "random"});
+  if (given(async_mode)) {
+    s.async = parse<Async>("async_mode", async_mode, {"eager", "lazy", "random"});
+  }
+  if (workers < 0 || workers > kMaxWorkers) {
+    throw std::invalid_argument("simulator schedule: workers is " + std::to_string(workers) +
+                                "; it must be 1 to " + std::to_string(kMaxWorkers) +
+                                ", or 0 for one for each core");
+  }
+  s.seed = seed;
+  s.workers = workers == 0 ? default_workers() : workers;
+  if (kTsan) s.workers = 1;  // TSan follows GPU threads as fibers of one CPU thread
+  return s;
+}
+
+long long environment_number(const char* name) {
+  const char* text = std::getenv(name);
+  if (!given(text)) return 0;
+  char* end = nullptr;
+  const long long value = std::strtoll(text, &end, 10);
+  if (*end == '\0' && value >= 0) return value;
+  throw std::invalid_argument(std::string(name) + " is '" + text +
+                              "'; it must be a whole number, 0 or more");
+}
+
+Schedule from_environment() {
+  return parse_schedule(Schedule{}, std::getenv("GPUGRAD_SIM_ORDER"),
+                        std::getenv("GPUGRAD_SIM_ASYNC"),
+                        static_cast<uint64_t>(environment_number("GPUGRAD_SIM_SEED")),
+                        static_cast<int>(environment_number("GPUGRAD_SIM_WORKERS")));
+}
+
+struct State {
+  std::mutex mutex;
+  Schedule schedule = from_environment();
+  uint64_t launches = 0;
+};
+
+State& state() {
+  static State s;
+  return s;
+}
+
+}  // namespace
+
+void set_schedule(const char* order, const char* async_mode, uint64_t seed, int workers) {
+  State& s = state();
+  std::lock_guard guard(s.mutex);
+  s.schedule = parse_schedule(s.schedule, order, async_mode, seed, workers);
+  s.launches = 0;
+}
+
+Schedule next_schedule(uint64_t& launch_seed) {
+  State& s = state();
+  std::lock_guard guard(s.mutex);
+  launch_seed = s.schedule.seed * 0x9e3779b97f4a7c15u + ++s.launches * 0xd1b54a32d192ed03u;
+  return s.schedule;
+}
+
+}  // namespace gg::sim
