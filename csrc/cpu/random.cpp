@@ -1,0 +1,86 @@
+// Random numbers on CPU threads: the draws of core/draws.h, group after group, so the bits are
+// those of the kernels whatever the number of threads.
+#include "core/draws.h"
+#include "core/parallel.h"
+#include "core/philox.h"
+#include "ops.h"
+
+namespace gg {
+namespace {
+
+/// Groups that one thread draws before another is worth waking.
+constexpr int64_t kGrain = 1 << 13;
+
+/// The group's elements of the second array.
+struct SecondOnHost {
+  const Layout<2>& layout;
+  int64_t first;
+  int count;
+  bool contiguous;
+
+  template <class T>
+  void fetch(const T* base, T (&values)[kGroup]) const {
+    if (contiguous && count == kGroup) {
+      for (int k = 0; k < kGroup; k++) values[k] = base[first + k];
+      return;
+    }
+    for (int k = 0; k < count; k++) values[k] = base[layout.offset(1, first + k)];
+  }
+};
+
+template <class Draw>
+void run(const char* op, const Draw& draw, const Array& state, int64_t call, const Array& y,
+         const Array& second) {
+  using T = typename Draw::Stored;
+  check_state(op, state);
+  const PhiloxStream stream = philox_stream(state.as<int64_t>(), call);
+  const Layout<2> layout = draw_layout(y, second);
+  const bool dense = layout.ndim == 1 && layout.inner(0) == 1;
+  const bool second_dense = layout.ndim == 1 && layout.inner(1) == 1;
+  T* const out = y.as<T>();
+  parallel_for((layout.size + kGroup - 1) / kGroup, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t group = begin; group < end; group++) {
+      const int64_t first = group * kGroup;
+      const int count = static_cast<int>(std::min<int64_t>(layout.size - first, kGroup));
+      T values[kGroup];
+      draw(stream, static_cast<uint64_t>(group), SecondOnHost{layout, first, count, second_dense},
+           values);
+      if (dense && count == kGroup) {
+        for (int k = 0; k < kGroup; k++) out[first + k] = values[k];
+      } else {
+        for (int k = 0; k < count; k++) out[layout.offset(0, first + k)] = values[k];
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void uniform(Stream, const Array& state, int64_t call, double low, double high, const Array& y) {
+  with_uniform(low, high, y, [&](const auto& draw) { run("uniform", draw, state, call, y, {}); });
+}
+
+void normal(Stream, const Array& state, int64_t call, double mean, double std, const Array& y) {
+  with_normal(mean, std, y, [&](const auto& draw) { run("normal", draw, state, call, y, {}); });
+}
+
+void bernoulli(Stream, const Array& state, int64_t call, const Operand& p, const Array& y) {
+  with_bernoulli(p, y, [&](const auto& draw) { run("bernoulli", draw, state, call, y, p.array); });
+}
+
+void dropout(Stream, const Array& state, int64_t call, double p, const Array& x, const Array& y) {
+  with_dropout(p, x, y, [&](const auto& draw) { run("dropout", draw, state, call, y, x); });
+}
+
+void permutation(Stream, const Array& state, int64_t call, const Array& y) {
+  check_permutation(state, y);
+  const int64_t n = y.size();
+  const Feistel network = feistel(philox_stream(state.as<int64_t>(), call), n);
+  parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+      y.as<int64_t>()[i * y.stride[0]] = feistel_image(network, i);
+    }
+  });
+}
+
+}  // namespace gg

@@ -1,0 +1,163 @@
+// The tiled SIMT GEMM kernel.
+//
+// A block of 2 S threads computes an S x S tile of y, 8 G of k at a time. A warp is 4 x 8 threads;
+// a thread owns QM x QN squares of 4 x 4 elements, 16 rows and 32 columns apart, so that a warp
+// reads its operands from shared memory in 128-byte lines. Operands are loaded into registers
+// while the previous slice is multiplied, and stored to the other of two shared buffers: one
+// barrier for each slice.
+//
+// A thread loads groups of four elements along whichever axis of the operand is faster in memory.
+// Either way the slice lands in shared memory as [k][row], rows padded by 4: with two threads
+// along k for each of 16 rows, the four transposed stores are free of bank conflicts (32-bit).
+#pragma once
+
+#include "kernels/gemm_problem.cuh"
+
+namespace gg {
+
+/// Moves one operand's slices from global to shared memory.
+template <class T, int S, int G>
+struct TileLoader {
+  static constexpr int kPitch = S + 4;
+
+  const GemmOperand& operand;
+  const T* next;  // this thread's first group in the next slice; its others are 8 apart along k
+  int row, k;     // of that group, in the tile
+  int rows_left;  // from there to the operand's end
+  Vec<Sum<T>, 4> values[G];
+
+  __device__ TileLoader(const GemmOperand& operand, int64_t offset, int64_t row0, int64_t rows)
+      : operand(operand) {
+    const int t = threadIdx.x;
+    row = operand.along_k ? t / 2 : t % (S / 4) * 4;
+    k = operand.along_k ? t % 2 * 4 : t / (S / 4);
+    rows_left = static_cast<int>(rows - row0 < S ? rows - row0 : S) - row;
+    next =
+        static_cast<const T*>(operand.data) + offset + (row0 + row) * operand.row + k * operand.k;
+  }
+
+  /// Rows beyond the end and positions from k_left on read as 0.
+  __device__ void load(int k_left) {
+    k_left -= k;
+#pragma unroll
+    for (int g = 0; g < G; g++, next += 8 * operand.k, k_left -= 8) {
+      if (operand.along_k) {
+        values[g] = load4(next, operand.k, rows_left > 0 ? k_left : 0, operand.vector);
+      } else {
+        values[g] = load4(next, operand.row, k_left > 0 ? rows_left : 0, operand.vector);
+      }
+    }
+  }
+
+  __device__ void store(Sum<T> (*slice)[kPitch]) const {
+#pragma unroll
+    for (int g = 0; g < G; g++) {
+      if (operand.along_k) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) slice[8 * g + k + i][row] = values[g][i];
+      } else {
+        store_vec(&slice[8 * g + k][row], values[g]);
+      }
+    }
+  }
+};
+
+/// acc += a b over one slice; the loop over k ends early where a whole slab of 8 is beyond it.
+template <int QM, int QN, int G, class A, int P>
+GG_DEVICE void multiply_slice(const A (*a)[P], const A (*b)[P], int row, int col, int k_left,
+                              A (&acc)[4 * QM][4 * QN]) {
+#pragma unroll
+  for (int slab = 0; slab < G; slab++) {
+    if (slab > 0 && 8 * slab >= k_left) break;
+#pragma unroll
+    for (int k = 8 * slab; k < 8 * slab + 8; k++) {
+      Vec<A, 4> av[QM], bv[QN];
+#pragma unroll
+      for (int q = 0; q < QM; q++) av[q] = load_vec<4>(&a[k][row + 16 * q]);
+#pragma unroll
+      for (int q = 0; q < QN; q++) bv[q] = load_vec<4>(&b[k][col + 32 * q]);
+#pragma unroll
+      for (int i = 0; i < 4 * QM; i++) {
+#pragma unroll
+        for (int j = 0; j < 4 * QN; j++) acc[i][j] += av[i / 4][i % 4] * bv[j / 4][j % 4];
+      }
+    }
+  }
+}
+
+/// bool sums are any(): they must not grow until they wrap to 0.
+template <int M, int N, class A>
+GG_DEVICE void clamp_to_one(A (&acc)[M][N]) {
+#pragma unroll
+  for (int i = 0; i < M; i++) {
+#pragma unroll
+    for (int j = 0; j < N; j++) acc[i][j] = acc[i][j] != A(0);
+  }
+}
+
+/// Writes a thread's part of the tile, with the epilogue in the program once for all rows.
+template <int QM, int QN, class T>
+GG_DEVICE void write_tile(const GemmProblem& g, T* y, int64_t row, int64_t col,
+                          Sum<T> (&acc)[4 * QM][4 * QN]) {
+#pragma unroll 1
+  for (int r = 0; r < 4 * QM; r++) {
+    const int64_t at = row + r / 4 * 16 + r % 4;
+    if (at >= g.m) break;
+#pragma unroll
+    for (int q = 0; q < QN; q++) {
+      const int64_t left = g.n - col - 32 * q;
+      if (left > 0) finish<4>(g, y, at, col + 32 * q, left, acc[0] + 4 * q);
+    }
+    shift_rows(acc);
+  }
+}
+
+/// Blocks that should fit a multiprocessor: 128 registers for a thread, 170 for 8-byte sums.
+template <class T, int S>
+constexpr int kTileBlocks = (sizeof(Sum<T>) == 8 ? 192 : 256) / S;
+
+template <class T, int S, int QM, int QN, int G>
+__global__ void __launch_bounds__(2 * S, kTileBlocks<T, S>)
+    gemm_tile(const GemmProblem g, int64_t first_block) {
+  constexpr int K = 8 * G, P = S + 4;
+  GG_SHARED(a_tiles, Sum<T>[2][K][P]);
+  GG_SHARED(b_tiles, Sum<T>[2][K][P]);
+
+  int64_t block = first_block + blockIdx.x;
+  const int64_t m_tiles = (g.m + S - 1) / S, n_tiles = (g.n + S - 1) / S;
+  const int64_t m0 = block % m_tiles * S;
+  block /= m_tiles;
+  const int64_t n0 = block % n_tiles * S;
+  const int64_t batch = block / n_tiles;
+
+  TileLoader<T, S, G> a(g.a, g.batch.offset(0, batch), m0, g.m),
+      b(g.b, g.batch.offset(1, batch), n0, g.n);
+  constexpr int m_warps = S / (16 * QM);
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int row = warp % m_warps * 16 * QM + lane / 8 * 4;
+  const int col = warp / m_warps * 32 * QN + lane % 8 * 4;
+
+  Sum<T> acc[4 * QM][4 * QN] = {};
+  a.load(g.k < K ? static_cast<int>(g.k) : K);
+  b.load(g.k < K ? static_cast<int>(g.k) : K);
+  int buffer = 0;
+  for (int64_t k_left = g.k; k_left > 0; k_left -= K, buffer ^= 1) {
+    const int k_now = k_left < K ? static_cast<int>(k_left) : K;
+    a.store(a_tiles[buffer]);
+    b.store(b_tiles[buffer]);
+    __syncthreads();
+    if (k_left > K) {
+      const int k_next = k_left < 2 * K ? static_cast<int>(k_left) - K : K;
+      a.load(k_next);
+      b.load(k_next);
+    }
+    multiply_slice<QM, QN, G>(a_tiles[buffer], b_tiles[buffer], row, col, k_now, acc);
+    if constexpr (std::is_same_v<T, uint8_t>) {
+      if (g.boolean) clamp_to_one(acc);
+    }
+  }
+  T* const y = static_cast<T*>(g.y) + g.batch.offset(2, batch);
+  write_tile<QM, QN>(g, y, m0 + row, n0 + col, acc);
+}
+
+}  // namespace gg
