@@ -1,0 +1,185 @@
+"""What every backend offers: arrays in and out, and the kernels of csrc/ops.h."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from ..device import Device
+from ..dtype import DType
+from ..errors import IndexOutOfRangeError
+
+Array: TypeAlias = Any
+"""numpy.ndarray on cpu and sim, cupy.ndarray on cuda."""
+
+Arrays: TypeAlias = Sequence[Any]
+Operand: TypeAlias = Any
+"""An array or a Python number."""
+
+Shape: TypeAlias = tuple[int, ...]
+
+PREDICATES = frozenset(("isnan", "isinf", "isfinite", "logical_not"))
+"""Unary functors that return bool; the others return their input's dtype."""
+
+COMPARISONS = frozenset(
+    ("eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor")
+)
+"""Binary functors that return bool."""
+
+FLAG_OPERATIONS = ("none", "gather", "scatter", "cross_entropy")
+"""FlagCode of csrc/ops.h, in order."""
+
+
+class Kernels(Protocol):
+    """The raw operations of csrc/ops.h, which states what each computes.
+
+    The same on every device; ``backends.reference`` is the specification. Each allocates and
+    returns its result unless it says "in place". Axes are normalised, dtypes promoted and shapes
+    checked by the caller.
+    """
+
+    # fmt: off
+    def unary(self, name: str, x: Array, p0: float = 0.0, p1: float = 0.0) -> Array: ...
+    def binary(self, name: str, a: Operand, b: Operand) -> Array: ...
+    def where(self, c: Array, a: Operand, b: Operand) -> Array: ...
+    def cast(self, x: Array, dtype: DType) -> Array:
+        """Always a new array."""
+    def contiguous(self, x: Array) -> Array:
+        """Always a new array, row-major."""
+    def copy(self, x: Array, y: Array) -> None:
+        """y[...] = x, cast and broadcast; in place."""
+    def fill(self, y: Array, value: float) -> None:
+        """In place."""
+    def reduce(self, name: str, x: Array, axes: Shape, keepdims: bool) -> Array: ...
+    def cumsum(self, x: Array) -> Array:
+        """Along the last axis."""
+    def gemm(self, a: Array, b: Array, bias: Array | None = None, act: str = "none",
+             alpha: float = 1.0, beta: float = 0.0, out: Array | None = None) -> Array: ...
+    def gather(self, x: Array, indices: Sequence[Array]) -> Array: ...
+    def scatter(self, x: Array, indices: Sequence[Array], values: Operand,
+                accumulate: bool) -> None:
+        """In place on x."""
+    def nonzero(self, mask: Array) -> Array:
+        """int64 [count, ndim]."""
+    def softmax(self, x: Array, axis: int, log: bool) -> Array: ...
+    def softmax_grad(self, dy: Array, y: Array, axis: int, log: bool) -> Array: ...
+    def cross_entropy(self, x: Array, target: Array, weight: Array | None, ignore_index: int,
+                      label_smoothing: float) -> tuple[Array, Array, Array]:
+        """(loss, lse, target_weight)."""
+    def cross_entropy_grad(self, dloss: Array, x: Array, target: Array, weight: Array | None,
+                           lse: Array, ignore_index: int, label_smoothing: float) -> Array: ...
+    def uniform(self, state: Array, call: int, low: float, high: float, shape: Shape,
+                dtype: DType) -> Array: ...
+    def normal(self, state: Array, call: int, mean: float, std: float, shape: Shape,
+               dtype: DType) -> Array: ...
+    def bernoulli(self, state: Array, call: int, p: Operand, shape: Shape,
+                  dtype: DType) -> Array: ...
+    def dropout(self, state: Array, call: int, p: float, x: Array) -> Array: ...
+    def permutation(self, state: Array, call: int, n: int) -> Array: ...
+    def sgd_step(self, params: Arrays, grads: Arrays, momenta: Arrays, hyper: Array,
+                 ticket: Array, momentum: float, dampening: float, weight_decay: float,
+                 nesterov: bool, maximize: bool) -> None:
+        """In place, as the next two."""
+    def adam_step(self, params: Arrays, grads: Arrays, m: Arrays, v: Arrays, vmax: Arrays,
+                  hyper: Array, ticket: Array, beta1: float, beta2: float, eps: float,
+                  weight_decay: float, decoupled: bool, maximize: bool) -> None: ...
+    def rmsprop_step(self, params: Arrays, grads: Arrays, v: Arrays, avg: Arrays, buf: Arrays,
+                     hyper: Array, ticket: Array, alpha: float, eps: float, weight_decay: float,
+                     momentum: float, maximize: bool) -> None: ...
+    def global_norm(self, xs: Arrays, ord: float) -> Array:
+        """Of shape ()."""
+    def scale(self, xs: Arrays, factor: Array) -> None:
+        """In place."""
+    # fmt: on
+
+
+OPERATIONS = tuple(name for name in vars(Kernels) if not name.startswith("_"))
+"""The names of all raw operations."""
+
+
+class Backend(ABC):
+    """One device: its arrays and its kernels."""
+
+    device: Device
+    kernels: Kernels
+    synchronous: bool
+    """Whether values are there when an operation returns, so that looking at them waits for none.
+
+    Checks of values (is every probability in [0, 1]?) are made only where this is True."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.device}>"
+
+    @abstractmethod
+    def empty(self, shape: Sequence[int], dtype: DType) -> Array:
+        """A new array, row-major, values undefined."""
+
+    @abstractmethod
+    def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
+        """A new array on this device with the values of `array`; always a copy, row-major."""
+
+    @abstractmethod
+    def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
+        """A new NumPy array with the values. Synchronises; raises what `synchronize` raises."""
+
+    @abstractmethod
+    def owns(self, array: object) -> bool:
+        """True for arrays of this device."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait for the device; raises IndexOutOfRangeError where a kernel met a bad index."""
+
+    @abstractmethod
+    def memory_summary(self) -> str:
+        """Memory in use, in words."""
+
+
+class HostBackend(Backend):
+    """A backend whose arrays are NumPy's and whose operations are done when they return."""
+
+    synchronous = True
+
+    def empty(self, shape: Sequence[int], dtype: DType) -> Array:
+        return np.empty(shape, dtype)
+
+    def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
+        return np.array(array, order="C", copy=True)
+
+    def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
+        return np.array(array, order="C", copy=True)
+
+    def owns(self, array: object) -> bool:
+        return isinstance(array, np.ndarray)
+
+    def synchronize(self) -> None:
+        pass
+
+    def memory_summary(self) -> str:
+        return f"{self.device}: host memory, allocated by NumPy; no pool, nothing cached."
+
+
+def index_error(operation: str, index: int, limit: int, axis: int) -> IndexOutOfRangeError:
+    """The error for index `index` on an axis of `limit` elements."""
+    if operation == "cross_entropy":
+        return IndexOutOfRangeError(
+            f"cross_entropy: target {index} is not one of the {limit} classes.\n"
+            f"  Class indices are 0 to {limit - 1}; mark targets to skip with ignore_index."
+        )
+    text = f"{operation}: index {index} is out of range for axis {axis} of length {limit}."
+    legal = f"Legal are {-limit} to {limit - 1}." if limit else "The axis is empty."
+    return IndexOutOfRangeError(f"{text}\n  {legal}")
+
+
+def raise_flag(flag: np.ndarray[Any, Any]) -> None:
+    """Raise what an index flag {code, index, limit, axis} says and clear it, unless it is 0."""
+    code, index, limit, axis = (int(v) for v in flag)
+    if code:
+        flag[:] = 0
+        raise index_error(FLAG_OPERATIONS[code], index, limit, axis)

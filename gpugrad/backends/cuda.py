@@ -1,0 +1,209 @@
+"""Device "cuda": CuPy arrays and the module ``_cuda``. The only file that imports CuPy.
+
+CuPy gives the memory pool, streams and copies between host and device. It computes nothing here:
+its kernels compile on first use and cannot be captured in a CUDA graph.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from ..device import Device
+from ..dtype import DType, int64
+from ..errors import DeviceError
+from .base import Array, raise_flag
+from .native import NativeBackend, NativeKernels, load, run
+
+MIB = 1 << 20
+
+
+def import_cupy() -> Any:
+    """The module cupy. Raises DeviceError with the command that installs it."""
+    try:
+        import cupy
+    except ImportError as error:
+        raise DeviceError(
+            f"device cuda: CuPy, which provides GPU memory and streams, cannot be imported "
+            f"({error}).\n  Install it: pip install 'gpugrad[cuda]'   "
+            "(driver for CUDA 12 only: 'gpugrad[cuda12]')"
+        ) from None
+    return cupy
+
+
+def count_devices(cupy: Any) -> int:
+    """The number of GPUs, at least 1. Raises DeviceError where there is no driver or no GPU."""
+    try:
+        count = int(cupy.cuda.runtime.getDeviceCount())
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise DeviceError(
+            f"device cuda: no usable NVIDIA GPU or driver ({error}).\n"
+            "  Is there an NVIDIA GPU, and does nvidia-smi list it? CUDA_VISIBLE_DEVICES may hide "
+            "it;\n  an old driver needs an update, or 'gpugrad[cuda12]' for CUDA 12."
+            '\n  Without a GPU use device "cpu" (or "sim" to run the CUDA kernels on the CPU).'
+        ) from None
+    if count == 0:
+        raise DeviceError(
+            "device cuda: the driver reports no GPU.\n"
+            '  CUDA_VISIBLE_DEVICES may hide it. Without a GPU use device "cpu".'
+        )
+    return count
+
+
+def runs_on(built_for: str, capability: str) -> bool:
+    """Can a module built for e.g. "80,90a,120+ptx" run on compute capability e.g. "86"?
+
+    "80" runs on 8.0 and later 8.x; "90a" on 9.0 only; "120f" on 12.0 and later 12.x; with
+    "+ptx" the driver compiles it for everything later ("90a+ptx" still for 9.0 only).
+    """
+    have = int(capability)
+    for target in built_for.split(","):
+        name, _, extra = target.strip().partition("+")
+        exact = name.endswith("a")
+        number = name.rstrip("af")
+        if not number.isdecimal():
+            continue
+        built = int(number)
+        later = built <= have and (extra == "ptx" or built // 10 == have // 10)
+        if built == have or (later and not exact):
+            return True
+    return False
+
+
+def load_cuda() -> Any:
+    """The module ``_cuda``. Raises DeviceError with the build command."""
+    rebuild = "Build it, in the source tree: GPUGRAD_CUDA=ON pip install ."
+    try:
+        module = load("_cuda")
+    except ImportError as error:
+        raise DeviceError(
+            f"device cuda: the CUDA kernels cannot be loaded ({error}).\n  {rebuild}"
+        ) from None
+    if module is None:
+        raise DeviceError(f"device cuda: gpugrad was installed without CUDA kernels.\n  {rebuild}")
+    return module
+
+
+def check_architecture(built_for: str, capability: str, device: Device) -> None:
+    """Raises DeviceError, with the rebuild command, where the module has no code for the GPU."""
+    if not runs_on(built_for, capability):
+        raise DeviceError(
+            f"device {device}: the GPU has compute capability {capability[:-1]}.{capability[-1]} "
+            f"(sm_{capability}), but gpugrad was built for {built_for}.\n"
+            "  Rebuild on this machine, in the source tree: GPUGRAD_CUDA=ON pip install ."
+        )
+
+
+class CudaBackend(NativeBackend):
+    """One GPU. Work goes to CuPy's current stream, so ``with cupy.cuda.Stream():`` is honoured."""
+
+    synchronous = False
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(device)
+        self._cupy = cupy = import_cupy()
+        count = count_devices(cupy)
+        if device.index >= count:
+            names = ", ".join(f"cuda:{i}" for i in range(count))
+            raise DeviceError(f"device {device} does not exist; this machine has {names}.")
+        self.module = load_cuda()
+        self._gpu = cupy.cuda.Device(device.index)
+        check_architecture(self.module.built_for(), self._gpu.compute_capability, device)
+        self._several = count > 1
+        self._out_of_memory = cupy.cuda.memory.OutOfMemoryError
+        self._stream = cupy.cuda.get_current_stream
+        self._ndarray = cupy.ndarray
+        self._empty = cupy.empty
+        self.flag = self.empty((4,), int64)
+        self.kernels = NativeKernels(self)
+        self.kernels.fill(self.flag, 0)
+
+    def _here(self) -> AbstractContextManager[Any]:
+        """Makes this GPU the current one; nothing to do where there is only one."""
+        return self._gpu if self._several else nullcontext()
+
+    def empty(self, shape: Sequence[int], dtype: DType) -> Array:
+        try:
+            if self._several:
+                with self._gpu:
+                    return self._empty(shape, dtype)
+            return self._empty(shape, dtype)
+        except self._out_of_memory:
+            raise self._memory_error(tuple(shape), dtype) from None
+
+    def launch(self, operation: Callable[..., None], *args: Any) -> None:
+        try:
+            if self._several:
+                with self._gpu:
+                    run(operation, self._stream().ptr, args)
+            else:
+                run(operation, self._stream().ptr, args)
+        except RuntimeError as error:
+            if type(error) is not RuntimeError:
+                raise
+            raise DeviceError(f"device {self.device}: {error}") from None
+
+    def from_dlpack(self, source: Any) -> Array:
+        """An array on the memory of another library's, without a copy."""
+        with self._here():
+            return self._cupy.from_dlpack(source)
+
+    def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
+        y = self.empty(array.shape, array.dtype)
+        if array.size:
+            # The driver has read pageable host memory when set() returns.
+            y.set(np.ascontiguousarray(array).reshape(array.shape))
+        return y
+
+    def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
+        self.synchronize()
+        if not array.flags.c_contiguous:
+            array = self.kernels.contiguous(array)
+        with self._here():
+            return np.asarray(array.get())
+
+    def owns(self, array: object) -> bool:
+        return isinstance(array, self._ndarray) and array.device.id == self.device.index
+
+    def synchronize(self) -> None:
+        try:
+            self._gpu.synchronize()
+            with self._here():
+                flag = self.flag.get()
+        except self._cupy.cuda.runtime.CUDARuntimeError as error:
+            raise DeviceError(
+                f"device {self.device}: an earlier kernel failed ({error}).\n"
+                "  CUDA_LAUNCH_BLOCKING=1 reports it at its launch; device sim names the line."
+            ) from None
+        if flag[0]:
+            self.kernels.fill(self.flag, 0)
+            raise_flag(flag)
+
+    def memory_summary(self) -> str:
+        """Used and cached by this process's pool, free and total on the GPU, in MiB."""
+        used, cached, free, total = (n / MIB for n in self._memory())
+        return (
+            f"{self.device}: {used:.1f} MiB used, {cached:.1f} MiB cached in the pool; "
+            f"{free:.0f} of {total:.0f} MiB free on the GPU."
+        )
+
+    def _memory(self) -> tuple[int, int, int, int]:
+        """(used by the pool, cached by it, free on the GPU, total on the GPU), in bytes."""
+        with self._gpu:
+            pool = self._cupy.get_default_memory_pool()
+            free, total = self._cupy.cuda.runtime.memGetInfo()
+            return pool.used_bytes(), pool.free_bytes(), free, total
+
+    def _memory_error(self, shape: tuple[int, ...], dtype: DType) -> DeviceError:
+        size = math.prod(shape) * dtype.itemsize / MIB
+        return DeviceError(
+            f"out of memory: {size:.1f} MiB for an array of shape {shape}, {dtype.name}.\n"
+            f"  {self.memory_summary()}\n"
+            "  Use a smaller batch, no_grad() where no gradient is needed, float16 or bfloat16; "
+            "drop\n  references to old losses. Cached blocks of other streams are given back by "
+            "cupy.get_default_memory_pool().free_all_blocks()."
+        )

@@ -1,0 +1,300 @@
+"""Kernels of a device module (``_cuda``, ``_sim``): shapes, dtypes and memory for csrc/ops.h."""
+
+from __future__ import annotations
+
+import importlib
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..dtype import (
+    DType,
+    accumulation,
+    bfloat16,
+    bool_,
+    float32,
+    float64,
+    int64,
+    result_type,
+    sum_dtype,
+    uint8,
+)
+from ..errors import ArgumentError, ShapeError
+from .base import COMPARISONS, PREDICATES, Array, Arrays, Backend, Operand, Shape
+
+REDUCED_DTYPE: dict[str, DType] = {"argmax": int64, "argmin": int64, "any": bool_, "all": bool_}
+
+
+def load(name: str) -> Any:
+    """The native module gpugrad.`name`, told which NumPy dtype bfloat16 is; None if not built."""
+    full = f"{__package__.rpartition('.')[0]}.{name}"
+    try:
+        module = importlib.import_module(full)
+    except ModuleNotFoundError as error:
+        if error.name != full:
+            raise
+        return None
+    module.set_bfloat16(bfloat16)
+    return module
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """The shape that all of `shapes` broadcast to. Raises ShapeError."""
+    first = shapes[0]
+    if all(shape == first for shape in shapes):
+        return first
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = ", ".join(map(str, shapes))
+        raise ShapeError(f"shapes {listed} do not broadcast to one shape.") from None
+
+
+class NativeBackend(Backend):
+    """A backend whose operations are those of a native module.
+
+    `flag` is int64[4] on the device, zero while every index was legal (csrc/ops.h).
+    """
+
+    module: Any
+    flag: Array
+
+    @abstractmethod
+    def launch(self, operation: Callable[..., None], *args: Any) -> None:
+        """operation(stream, *args) on this device and its current stream."""
+
+    def after_flagged(self) -> None:
+        """Called when an operation that may set the flag was launched."""
+
+
+class NativeKernels:
+    """The methods of `Kernels` by a native module: computes the result's shape and dtype,
+    allocates it, asks for workspace, launches.
+    """
+
+    def __init__(self, backend: NativeBackend) -> None:
+        self.backend = backend
+        self.module = backend.module
+        self.empty = backend.empty
+        self.launch = backend.launch
+
+    def workspace(self, size: int) -> Array:
+        return self.empty((size,), uint8) if size else None
+
+    # ---- element-wise ------------------------------------------------------------------------
+
+    def unary(self, name: str, x: Array, p0: float = 0.0, p1: float = 0.0) -> Array:
+        y = self.empty(x.shape, bool_ if name in PREDICATES else x.dtype)
+        self.launch(self.module.unary, name, x, y, p0, p1)
+        return y
+
+    def binary(self, name: str, a: Operand, b: Operand) -> Array:
+        if isinstance(a, (int, float)):
+            shape, dtype = b.shape, b.dtype
+        elif isinstance(b, (int, float)):
+            shape, dtype = a.shape, a.dtype
+        else:
+            shape, dtype = a.shape, a.dtype
+            if b.shape != shape:
+                shape = broadcast(shape, b.shape)
+        y = self.empty(shape, bool_ if name in COMPARISONS else dtype)
+        self.launch(self.module.binary, name, a, b, y)
+        return y
+
+    def where(self, c: Array, a: Operand, b: Operand) -> Array:
+        arrays = [v for v in (a, b) if not isinstance(v, (int, float))]
+        shape = broadcast(c.shape, *(v.shape for v in arrays))
+        y = self.empty(shape, arrays[0].dtype if arrays else result_type(a, b))
+        self.launch(self.module.where, c, a, b, y)
+        return y
+
+    def cast(self, x: Array, dtype: DType) -> Array:
+        y = self.empty(x.shape, dtype)
+        self.launch(self.module.copy, x, y)
+        return y
+
+    def contiguous(self, x: Array) -> Array:
+        return self.cast(x, x.dtype)
+
+    def copy(self, x: Array, y: Array) -> None:
+        self.launch(self.module.copy, x, y)
+
+    def fill(self, y: Array, value: float) -> None:
+        self.launch(self.module.fill, y, value)
+
+    # ---- reductions, matmul ------------------------------------------------------------------
+
+    def reduce(self, name: str, x: Array, axes: Shape, keepdims: bool) -> Array:
+        dtype = REDUCED_DTYPE.get(name, x.dtype)
+        if name in ("sum", "prod"):
+            dtype = sum_dtype(dtype)
+        y = self.empty(tuple(1 if i in axes else n for i, n in enumerate(x.shape)), dtype)
+        workspace = self.workspace(self.module.reduce_workspace(name, x, y))
+        self.launch(self.module.reduce, name, x, y, workspace)
+        if keepdims:
+            return y
+        return y.reshape(tuple(n for i, n in enumerate(x.shape) if i not in axes))
+
+    def cumsum(self, x: Array) -> Array:
+        y = self.empty(x.shape, sum_dtype(x.dtype))
+        self.launch(self.module.cumsum, x, y)
+        return y
+
+    def gemm(
+        self,
+        a: Array,
+        b: Array,
+        bias: Array | None = None,
+        act: str = "none",
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        out: Array | None = None,
+    ) -> Array:
+        if out is None:
+            batch = broadcast(a.shape[:-2], b.shape[:-2])
+            out = self.empty((*batch, a.shape[-2], b.shape[-1]), a.dtype)
+            beta = 0.0
+        self.launch(self.module.gemm, a, b, bias, out, alpha, beta, act)
+        return out
+
+    # ---- indexing ----------------------------------------------------------------------------
+
+    def gather(self, x: Array, indices: Sequence[Array]) -> Array:
+        indices = list(indices)
+        y = self.empty((*indices[0].shape, *x.shape[len(indices) :]), x.dtype)
+        self.launch(self.module.gather, x, indices, y, self.backend.flag)
+        self.backend.after_flagged()
+        return y
+
+    def scatter(
+        self, x: Array, indices: Sequence[Array], values: Operand, accumulate: bool
+    ) -> None:
+        indices = list(indices)
+        if isinstance(values, (int, float)):
+            number, values = values, self.empty((), x.dtype)
+            self.fill(values, number)
+        workspace = self.workspace(self.module.scatter_workspace(indices, x))
+        flag = self.backend.flag
+        self.launch(self.module.scatter, values, indices, x, accumulate, workspace, flag)
+        self.backend.after_flagged()
+
+    def nonzero(self, mask: Array) -> Array:
+        """Synchronises: the number of rows is needed on the host."""
+        total = self.reduce("sum", mask, tuple(range(mask.ndim)), False)
+        y = self.empty((int(self.backend.to_numpy(total)), mask.ndim), int64)
+        workspace = self.workspace(self.module.nonzero_workspace(mask))
+        self.launch(self.module.nonzero, mask, y, workspace)
+        return y
+
+    # ---- softmax and cross-entropy -----------------------------------------------------------
+
+    def softmax(self, x: Array, axis: int, log: bool) -> Array:
+        y = self.empty(x.shape, x.dtype)
+        self.launch(self.module.softmax, x, y, axis, log)
+        return y
+
+    def softmax_grad(self, dy: Array, y: Array, axis: int, log: bool) -> Array:
+        dx = self.empty(y.shape, y.dtype)
+        self.launch(self.module.softmax_grad, dy, y, dx, axis, log)
+        return dx
+
+    def _class_weight(self, weight: Array | None, x: Array) -> Array | None:
+        dtype = accumulation(x.dtype)
+        if weight is None or weight.dtype == dtype:
+            return weight
+        return self.cast(weight, dtype)
+
+    def cross_entropy(
+        self,
+        x: Array,
+        target: Array,
+        weight: Array | None,
+        ignore_index: int,
+        label_smoothing: float,
+    ) -> tuple[Array, Array, Array]:
+        weight = self._class_weight(weight, x)
+        dtype = accumulation(x.dtype)
+        loss, lse, target_weight = (self.empty(target.shape, dtype) for _ in range(3))
+        outputs = (loss, lse, target_weight)
+        options = (ignore_index, label_smoothing, self.backend.flag)
+        self.launch(self.module.cross_entropy, x, target, weight, *outputs, *options)
+        self.backend.after_flagged()
+        return outputs
+
+    def cross_entropy_grad(
+        self,
+        dloss: Array,
+        x: Array,
+        target: Array,
+        weight: Array | None,
+        lse: Array,
+        ignore_index: int,
+        label_smoothing: float,
+    ) -> Array:
+        weight = self._class_weight(weight, x)
+        dx = self.empty(x.shape, x.dtype)
+        inputs = (dloss, x, target, weight, lse)
+        self.launch(self.module.cross_entropy_grad, *inputs, dx, ignore_index, label_smoothing)
+        return dx
+
+    # ---- random ------------------------------------------------------------------------------
+
+    def uniform(
+        self, state: Array, call: int, low: float, high: float, shape: Shape, dtype: DType
+    ) -> Array:
+        y = self.empty(shape, dtype)
+        self.launch(self.module.uniform, state, call, low, high, y)
+        return y
+
+    def normal(
+        self, state: Array, call: int, mean: float, std: float, shape: Shape, dtype: DType
+    ) -> Array:
+        y = self.empty(shape, dtype)
+        self.launch(self.module.normal, state, call, mean, std, y)
+        return y
+
+    def bernoulli(self, state: Array, call: int, p: Operand, shape: Shape, dtype: DType) -> Array:
+        y = self.empty(shape, dtype)
+        self.launch(self.module.bernoulli, state, call, p, y)
+        return y
+
+    def dropout(self, state: Array, call: int, p: float, x: Array) -> Array:
+        y = self.empty(x.shape, x.dtype)
+        self.launch(self.module.dropout, state, call, p, x, y)
+        return y
+
+    def permutation(self, state: Array, call: int, n: int) -> Array:
+        y = self.empty((n,), int64)
+        self.launch(self.module.permutation, state, call, y)
+        return y
+
+    # ---- optimizers --------------------------------------------------------------------------
+
+    def sgd_step(self, *args: Any) -> None:
+        self.launch(self.module.sgd_step, *args)
+
+    def adam_step(self, *args: Any) -> None:
+        self.launch(self.module.adam_step, *args)
+
+    def rmsprop_step(self, *args: Any) -> None:
+        self.launch(self.module.rmsprop_step, *args)
+
+    def global_norm(self, xs: Arrays, ord: float) -> Array:
+        xs = list(xs)
+        norm = self.empty((1,), float64 if any(x.dtype == float64 for x in xs) else float32)
+        workspace = self.workspace(self.module.global_norm_workspace(xs))
+        self.launch(self.module.global_norm, xs, ord, norm, workspace)
+        return norm.reshape(())
+
+    def scale(self, xs: Arrays, factor: Array) -> None:
+        self.launch(self.module.scale, list(xs), factor.reshape(1))
+
+
+def run(operation: Callable[..., None], stream: int, args: tuple[Any, ...]) -> None:
+    """operation(stream, *args), with the module's refusal of an argument as ArgumentError."""
+    try:
+        operation(stream, *args)
+    except ValueError as error:
+        raise ArgumentError(str(error)) from None

@@ -1,0 +1,50 @@
+"""Gather, scatter and the positions of true elements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...errors import IndexOutOfRangeError
+from ..base import index_error
+from .precision import Array, quiet, widened
+
+
+def checked(operation: str, x: Array, indices: Sequence[Array]) -> tuple[Array, ...]:
+    """The indices as a tuple; raises IndexOutOfRangeError for the first illegal one."""
+    for axis, index in enumerate(indices):
+        illegal = (index < -x.shape[axis]) | (index >= x.shape[axis])
+        if illegal.any():
+            raise index_error(operation, int(index[illegal][0]), x.shape[axis], axis)
+    return tuple(indices)
+
+
+def gather(x: Array, indices: Sequence[Array]) -> Array:
+    """y[j..., r...] = x[indices[0][j...], ..., indices[k-1][j...], r...]."""
+    try:
+        return np.asarray(x[tuple(indices)])
+    except IndexOutOfRangeError:
+        raise
+    except IndexError:
+        checked("gather", x, indices)
+        raise
+
+
+@quiet
+def scatter(x: Array, indices: Sequence[Array], values: Any, accumulate: bool) -> None:
+    """x[indices] = values (the last of duplicates stays) or += values; in place."""
+    at = checked("scatter", x, indices)
+    if not accumulate:
+        x[at] = values
+        return
+    total = widened(x)
+    np.add.at(total, at, widened(np.asarray(values)))
+    if total is not x:
+        x[...] = total.astype(x.dtype)
+
+
+def nonzero(mask: Array) -> Array:
+    """Positions of true elements, row-major: int64 [count, ndim]."""
+    return np.argwhere(mask)

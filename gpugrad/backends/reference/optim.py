@@ -1,0 +1,136 @@
+"""Optimizer steps on lists of arrays, in place; the norm and the scaling of lists.
+
+`hyper` is float64[2]: {learning rate, steps done}; a step adds 1 to the second. `ticket` is only
+for devices with many blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...dtype import float32, float64
+from .precision import Array, accumulated, quiet, rounded
+
+Arrays = Sequence[Array]
+
+
+def _gradient(p: Array, grad: Array, weight_decay: float, maximize: bool) -> Array:
+    """The gradient in accumulation dtype, negated if maximize, with weight_decay p added."""
+    g = -accumulated(grad) if maximize else accumulated(grad)
+    return g + weight_decay * p if weight_decay != 0 else g
+
+
+def _begin(hyper: Array) -> tuple[float, float]:
+    """(learning rate, t): counts the step."""
+    hyper[1] += 1
+    return float(hyper[0]), float(hyper[1])
+
+
+@quiet
+def sgd_step(
+    params: Arrays,
+    grads: Arrays,
+    momenta: Arrays,
+    hyper: Array,
+    ticket: Array,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    maximize: bool,
+) -> None:
+    """p -= lr g, with buf = mu buf + (1 - dampening) g in g's place where there is momentum."""
+    lr, t = _begin(hyper)
+    for i, param in enumerate(params):
+        p = accumulated(param)
+        g = _gradient(p, grads[i], weight_decay, maximize)
+        if momenta:
+            buf = momenta[i]
+            buf[...] = g if t == 1 else momentum * buf + (1 - dampening) * g
+            g = g + momentum * buf if nesterov else buf
+        param[...] = rounded(p - lr * g, param.dtype)
+
+
+@quiet
+def adam_step(
+    params: Arrays,
+    grads: Arrays,
+    m: Arrays,
+    v: Arrays,
+    vmax: Arrays,
+    hyper: Array,
+    ticket: Array,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    maximize: bool,
+) -> None:
+    """p -= lr mhat / (sqrt(vhat) + eps): Kingma & Ba 2015; decoupled: Loshchilov & Hutter 2019."""
+    lr, t = _begin(hyper)
+    for i, param in enumerate(params):
+        p = accumulated(param)
+        g = _gradient(p, grads[i], 0.0 if decoupled else weight_decay, maximize)
+        if decoupled:
+            p = p * (1 - lr * weight_decay)
+        m[i][...] = beta1 * m[i] + (1 - beta1) * g
+        v[i][...] = beta2 * v[i] + (1 - beta2) * g * g
+        second = v[i]
+        if vmax:
+            second = np.maximum(vmax[i], v[i], out=vmax[i])
+        mhat = m[i] / (1 - beta1**t)
+        vhat = second / (1 - beta2**t)
+        param[...] = rounded(p - lr * mhat / (np.sqrt(vhat) + eps), param.dtype)
+
+
+@quiet
+def rmsprop_step(
+    params: Arrays,
+    grads: Arrays,
+    v: Arrays,
+    avg: Arrays,
+    buf: Arrays,
+    hyper: Array,
+    ticket: Array,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+    maximize: bool,
+) -> None:
+    """p -= lr g / (sqrt(v) + eps), v the running mean of g^2; centred and with momentum on wish."""
+    lr, _ = _begin(hyper)
+    for i, param in enumerate(params):
+        p = accumulated(param)
+        g = _gradient(p, grads[i], weight_decay, maximize)
+        v[i][...] = alpha * v[i] + (1 - alpha) * g * g
+        variance = v[i]
+        if avg:
+            avg[i][...] = alpha * avg[i] + (1 - alpha) * g
+            variance = np.maximum(v[i] - avg[i] * avg[i], 0)
+        step = g / (np.sqrt(variance) + eps)
+        if buf:
+            buf[i][...] = momentum * buf[i] + step
+            step = buf[i]
+        param[...] = rounded(p - lr * step, param.dtype)
+
+
+@quiet
+def global_norm(xs: Arrays, ord: float) -> Array:
+    """(sum of |x|^ord over every element of every array)^(1/ord), of shape ()."""
+    dtype = float64 if any(x.dtype == float64 for x in xs) else float32
+    magnitudes = [np.abs(accumulated(x)).ravel() for x in xs]
+    flat = np.concatenate(magnitudes) if magnitudes else np.zeros(0, dtype)
+    if np.isinf(ord):
+        return rounded(np.max(flat, initial=0) if ord > 0 else np.min(flat, initial=np.inf), dtype)
+    return rounded(np.sum(flat**ord) ** (1 / ord), dtype)
+
+
+@quiet
+def scale(xs: Arrays, factor: Array) -> None:
+    """x *= factor for every array of the list; in place."""
+    for x in xs:
+        x[...] = rounded(accumulated(x) * factor.reshape(()), x.dtype)

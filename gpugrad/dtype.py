@@ -1,0 +1,195 @@
+"""The ten dtypes, and PyTorch's rules for mixing them.
+
+A dtype is a NumPy dtype object; bfloat16 is the one of ``ml_dtypes``. `promote` is PyTorch's table
+for two dtypes, `result_type` its category rule for arrays, 0-d arrays and Python numbers.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any, TypeAlias
+
+import ml_dtypes
+import numpy as np
+
+from .errors import DTypeError
+
+DType: TypeAlias = "np.dtype[Any]"
+
+bool_: DType = np.dtype(np.bool_)
+uint8: DType = np.dtype(np.uint8)
+int8: DType = np.dtype(np.int8)
+int16: DType = np.dtype(np.int16)
+int32: DType = np.dtype(np.int32)
+int64: DType = np.dtype(np.int64)
+float16: DType = np.dtype(np.float16)
+bfloat16: DType = np.dtype(ml_dtypes.bfloat16)
+float32: DType = np.dtype(np.float32)
+float64: DType = np.dtype(np.float64)
+
+DTYPES: tuple[DType, ...] = (
+    bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64,
+)  # fmt: skip
+"""Every supported dtype, in the order of csrc/core/array.h."""
+
+_FLOATING = frozenset((float16, bfloat16, float32, float64))
+_HALVES = frozenset((float16, bfloat16))
+_SPELLINGS: dict[Any, DType] = {d.name: d for d in DTYPES} | {
+    "half": float16, "float": float32, "double": float64, "short": int16, "int": int32,
+    "long": int64, builtins.bool: bool_, builtins.int: int64,
+}  # fmt: skip
+
+_default: DType = float32
+
+
+def as_dtype(spec: Any) -> DType:
+    """The dtype that `spec` means: a dtype, its name, ``bool``, ``int``, ``float``, a scalar type.
+
+    ``float`` is the default dtype, ``int`` is int64. Raises DTypeError for anything else.
+    """
+    if spec is builtins.float:
+        return _default
+    try:
+        found = _SPELLINGS.get(spec)
+        if found is None and spec is not None:
+            found = _SPELLINGS.get(np.dtype(spec).name)
+    except TypeError:
+        found = None
+    if found is None:
+        raise DTypeError(f"{spec!r} is not a gpugrad dtype; legal are {names()}.")
+    return found
+
+
+def name(dtype: DType) -> str:
+    """The dtype's name, e.g. ``"float32"``."""
+    return dtype.name
+
+
+def names() -> str:
+    """All names in one line, for error texts."""
+    return ", ".join(d.name for d in DTYPES)
+
+
+def is_floating(dtype: DType) -> builtins.bool:
+    """True for float16, bfloat16, float32 and float64."""
+    return dtype in _FLOATING
+
+
+def is_half(dtype: DType) -> builtins.bool:
+    """True for the 16-bit floats, which are computed in float32 and rounded once."""
+    return dtype in _HALVES
+
+
+def accumulation(dtype: DType) -> DType:
+    """The dtype sums are formed in: float32 for half types, int64 for integers and bool."""
+    return _ACCUMULATION[dtype]
+
+
+_ACCUMULATION: dict[DType, DType] = {
+    d: int64 if d not in _FLOATING else float64 if d == float64 else float32 for d in DTYPES
+}
+
+
+def sum_dtype(dtype: DType) -> DType:
+    """What a sum returns: the floating dtype itself, int64 for integers and bool."""
+    return dtype if is_floating(dtype) else int64
+
+
+def get_default_dtype() -> DType:
+    """The floating dtype of new tensors made from Python floats; float32 unless set otherwise."""
+    return _default
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """Set the dtype of new tensors made from Python floats. Raises DTypeError if not floating."""
+    global _default
+    chosen = as_dtype(dtype)
+    if not is_floating(chosen):
+        raise DTypeError(f"set_default_dtype({name(chosen)}): only floating dtypes are supported.")
+    if chosen != _default:
+        _default = chosen
+        _result.clear()
+
+
+def _promote(a: DType, b: DType) -> DType:
+    if a == b or b == bool_:
+        return a
+    if a == bool_:
+        return b
+    if is_floating(a) != is_floating(b):
+        return a if is_floating(a) else b
+    if {a, b} == {float16, bfloat16}:
+        return float32
+    if {a, b} == {uint8, int8}:
+        return int16
+    return max(a, b, key=lambda d: (d.itemsize, d == int8))
+
+
+_PROMOTE: dict[tuple[DType, DType], DType] = {
+    (a, b): _promote(a, b) for a in DTYPES for b in DTYPES
+}
+
+
+def promote(a: DType, b: DType) -> DType:
+    """The smallest dtype that PyTorch gives to a mix of two: ``torch.promote_types``.
+
+    bool < integers < floating. Integers never widen a float. float16 with bfloat16 is float32,
+    uint8 with int8 is int16.
+    """
+    return _PROMOTE[a, b]
+
+
+_NUMBERS = (builtins.bool, builtins.int, builtins.float, np.generic)
+_result: dict[tuple[Any, ...], DType] = {}
+
+
+def result_type(*operands: Any) -> DType:
+    """The dtype of an operation on `operands`: ``torch.result_type`` for any number of them.
+
+    Operands are things with ``dtype`` and ``ndim`` (tensors, arrays) or Python numbers. Arrays with
+    axes decide; 0-d arrays, then numbers, count only where their category (bool < integer <
+    floating) is higher. A Python float is of the default dtype, an int of int64.
+    Raises DTypeError for an operand that is neither.
+    """
+    key = tuple([_rank_and_dtype(x) for x in operands])
+    found = _result.get(key)
+    if found is None:
+        found = _result[key] = _combine_ranks(key)
+    return found
+
+
+def _rank_and_dtype(x: Any) -> tuple[builtins.int, Any]:
+    """(0, dtype) for arrays with axes, (1, dtype) for 0-d arrays, (2, kind) for numbers."""
+    if isinstance(x, _NUMBERS):
+        if isinstance(x, (builtins.bool, np.bool_)):
+            return (2, bool_)
+        return (2, int64 if isinstance(x, (builtins.int, np.integer)) else "float")
+    try:
+        return (0 if x.ndim else 1, x.dtype)
+    except AttributeError:
+        text = f"result_type: {type(x).__name__} is neither a tensor nor a number."
+        raise DTypeError(text) from None
+
+
+def _combine_ranks(key: tuple[tuple[builtins.int, Any], ...]) -> DType:
+    if not key:
+        raise DTypeError("result_type() needs at least one tensor or number.")
+    ranks: list[DType | None] = [None, None, None]
+    for rank, dtype in key:
+        dtype = _default if isinstance(dtype, str) else dtype
+        so_far = ranks[rank]
+        ranks[rank] = dtype if so_far is None else promote(so_far, dtype)
+    result = _combine_categories(ranks[0], _combine_categories(ranks[1], ranks[2]))
+    assert result is not None
+    return result
+
+
+def _combine_categories(higher: DType | None, lower: DType | None) -> DType | None:
+    """`higher` decides, unless `lower` is of a higher category; then their promotion."""
+    if higher is None or lower is None:
+        return lower if higher is None else higher
+    if is_floating(higher):
+        return higher
+    if higher == bool_ or is_floating(lower):
+        return promote(higher, lower)
+    return higher

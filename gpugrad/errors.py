@@ -1,0 +1,43 @@
+"""What gpugrad raises. Each text names the operation, its arguments, and the way out."""
+
+from __future__ import annotations
+
+
+class GpugradError(RuntimeError):
+    """Base of every error that gpugrad raises on purpose."""
+
+
+class ShapeError(GpugradError, ValueError):
+    """Shapes do not fit the operation."""
+
+
+class DTypeError(GpugradError, TypeError):
+    """A dtype does not fit the operation, or is not supported."""
+
+
+class ArgumentError(GpugradError, ValueError):
+    """An option has a value outside what the operation accepts."""
+
+
+class DeviceError(GpugradError):
+    """A device is missing, mixed, or cannot run this build."""
+
+
+class GraphError(GpugradError):
+    """The autograd graph cannot do what was asked: freed, changed in place, or cut."""
+
+
+class IndexOutOfRangeError(GpugradError, IndexError):
+    """An index or label lies outside its axis. CUDA reports it when it next synchronises."""
+
+
+class DataError(GpugradError, ValueError):
+    """A data or model file is missing, truncated, corrupt, or not what it claims to be."""
+
+
+class NonFiniteError(GpugradError, FloatingPointError):
+    """A loss, gradient or value became NaN or infinite."""
+
+
+class GradcheckError(GpugradError, AssertionError):
+    """A gradient is not what differences say."""
