@@ -1,0 +1,93 @@
+"""gpugrad: tensors with gradients on hand-written CUDA kernels, with PyTorch's names.
+
+>>> import gpugrad as gg
+>>> x = gg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad
+tensor([2., 4., 6.])
+"""
+
+# ruff: noqa: F401 (everything imported here is exported)
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import autograd, backends, errors, ops
+from .autograd import (
+    detect_nan,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from .backends import synchronize
+from .creation import (
+    arange,
+    as_tensor,
+    empty,
+    empty_like,
+    eye,
+    from_dlpack,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from .device import Device
+from .device import Device as device
+from .draws import normal, rand, rand_like, randint, randint_like, randn, randn_like, randperm
+from .dtype import (
+    as_dtype,
+    bfloat16,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    is_floating,
+    result_type,
+    set_default_dtype,
+    uint8,
+)
+from .dtype import bool_ as bool
+from .dtype import promote as promote_types
+from .ops import *  # noqa: F403
+from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from . import cuda, data, models, nn, optim, train
+    from .serialization import load, save
+
+__version__ = "0.1.0"
+
+half, float, double = float16, float32, float64
+short, int, long = int16, int32, int64
+
+_MODULES = ("cuda", "data", "models", "nn", "optim", "train")
+_FROM_SERIALIZATION = ("load", "save")
+
+
+def __getattr__(name: str) -> Any:
+    """Upper floors are imported when they are first asked for."""
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _FROM_SERIALIZATION:
+        value = getattr(importlib.import_module(".serialization", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'gpugrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES, *_FROM_SERIALIZATION])

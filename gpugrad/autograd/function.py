@@ -1,0 +1,381 @@
+"""Function: an operation with its derivative, and the node it leaves in the graph."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from .. import dtype as dtypes
+from ..backends import Backend, Kernels
+from ..errors import DeviceError, GraphError
+from ..tensor import Tensor, VersionCounter
+from .hooks import Hooks
+from .modes import MODE
+
+_sequence = itertools.count(1)
+_Saved = tuple["Tensor | None", Any, "VersionCounter | None", int]
+
+
+class Node:
+    """What stands in the graph. `seq` grows with creation: a consumer's is higher than its input's.
+
+    `edges` has, for each input, the node its gradient goes to, or None. `shape` is the result's.
+    """
+
+    seq: int = 0
+    edges: Sequence[Node | None] = ()
+    shape: tuple[int, ...] = ()
+    hooks: Hooks | None = None
+
+
+class AccumulateGrad(Node):
+    """The end of the graph at a leaf: adds the gradient to ``tensor.grad``."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.seq = next(_sequence)
+        self.tensor = tensor
+        self.shape = tensor.data.shape
+
+    def __repr__(self) -> str:
+        return "<AccumulateGrad>"
+
+
+class Output(Node):
+    """One result of an operation with several: hands its gradient to the operation's node."""
+
+    def __init__(self, parent: Function, index: int, shape: tuple[int, ...]) -> None:
+        self.seq = next(_sequence)
+        self.parent = parent
+        self.edges = (parent,)
+        self.index = index
+        self.shape = shape
+
+    def __repr__(self) -> str:
+        return f"<{type(self.parent).__name__} output {self.index}>"
+
+
+class Function(Node):
+    """An operation and its derivative; subclass it for your own, and call ``YourFunction.apply``.
+
+    ::
+
+        class Cube(gg.autograd.Function):
+            '''y = x^3;  dx = 3 x^2 dy.'''
+
+            def forward(self, x):           # raw arrays in, a raw array (or a tuple) out
+                self.save(x)
+                return self.kernels.binary("mul", self.kernels.unary("square", x), x)
+
+            def backward(self, dy):         # Tensors in, Tensors out: can be differentiated again
+                (x,) = self.saved
+                return 3 * x * x * dy
+
+        y = Cube.apply(x)
+
+    ``apply(*inputs, **options)``: inputs are tensors or plain values and reach `forward` in order,
+    tensors as arrays (NumPy's, or CuPy's on a GPU); options reach it by name. An instance lives for
+    one call: keep what backward needs with ``self.save(...)`` (arrays among the inputs and results
+    come back from ``self.saved`` as tensors of the graph, others as constants) or as attributes
+    (shapes, numbers). ``self.needs(i)`` tells whether input i wants a gradient.
+
+    `backward` takes one gradient for each result (None for a result that got none) and returns one
+    for each input of `forward`, None where there is none; a single one need not be a tuple. A
+    gradient that is larger than its input because the input was broadcast is summed by the engine.
+    Written in Tensor operations it is differentiable itself; a class that cannot be sets
+    ``twice_differentiable = False`` and raises GraphError under ``create_graph=True``.
+
+    An operation without derivative does not exist: a subclass must define `backward`. Operations
+    that have none are plain functions, listed in ``gpugrad.ops.NON_DIFFERENTIABLE``.
+    """
+
+    twice_differentiable: bool = True
+    view: bool = False  # the result shares the memory of input 0
+    inplace: bool = False  # forward has changed the array of input 0 and returns it
+
+    backend: Backend
+    kernels: Kernels
+    site: str = ""  # file and line of creation, where detect_nan is on
+    count: int = 1  # how many results
+    _saved: Any = ()
+
+    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for method in () if abstract else ("forward", "backward"):
+            if getattr(cls, method) is getattr(Function, method):
+                raise TypeError(f"Function {cls.__name__} must define {method}().")
+
+    def forward(self, *arrays: Any, **options: Any) -> Any:
+        """Compute the result from raw arrays through ``self.kernels``."""
+        raise NotImplementedError
+
+    def backward(self, *dys: Any) -> Any:
+        """Gradients of the inputs from those of the results."""
+        raise NotImplementedError
+
+    def save(self, *arrays: Any) -> None:
+        """Keep arrays (or numbers, or None) for backward. Call once, in `forward`."""
+        self._saved = arrays
+
+    def needs(self, index: int) -> bool:
+        """True where input `index` wants a gradient."""
+        return self.edges[index] is not None
+
+    @property
+    def saved(self) -> list[Any]:
+        """What was saved, as Tensors. Raises GraphError where it was changed or released since."""
+        if self._saved is None:
+            raise GraphError(_released_text(self))
+        return [self._unpack(entry) for entry in self._saved]
+
+    def _unpack(self, entry: _Saved) -> Any:
+        tensor, value, counter, version = entry
+        if counter is None:
+            return value if not hasattr(value, "shape") else Tensor(value, self.backend)
+        moved = tensor is not None and tensor.data is not value and not tensor._keeps_values
+        if moved or counter.version != version:
+            raise GraphError(_changed_text(self, value, counter, version))
+        if tensor is not None:
+            return tensor
+        result = Tensor(value, self.backend)  # our own result: a fresh tensor avoids a cycle
+        if MODE.grad and dtypes.is_floating(value.dtype):
+            result.grad_fn = self._node_of(value)
+            result._requires_grad = True
+        return result
+
+    def _node_of(self, value: Any) -> Node:
+        if self.shape is not _SEVERAL:
+            return self
+        index = next(i for i, y in enumerate(self._outputs) if y is value)
+        return Output(self, index, value.shape)
+
+    _outputs: tuple[Any, ...] = ()
+
+    @classmethod
+    def apply(cls, *inputs: Any, **options: Any) -> Any:
+        """Compute, and record the operation where an input requires a gradient."""
+        node = cls()
+        recording = MODE.grad
+        needed = False
+        backend = None
+        arrays: list[Any] = []
+        edges: list[Node | None] = []
+        for x in inputs:
+            if isinstance(x, Tensor):
+                arrays.append(x.data)
+                if x.backend is not backend:
+                    if backend is not None:
+                        raise DeviceError(mixed_devices(cls.__name__, inputs))
+                    backend = x.backend
+                if recording and x._requires_grad:
+                    needed = True
+                    edges.append(x.grad_fn or accumulator(x))
+                else:
+                    edges.append(None)
+            else:
+                arrays.append(x)
+                edges.append(None)
+        node.edges = edges
+        node.backend = backend  # type: ignore[assignment]
+        node.kernels = backend.kernels  # type: ignore[union-attr]
+        if MODE.inspect is not None:
+            data = _inspected(node, arrays, options)
+        else:
+            data = node.forward(*arrays, **options)
+        if type(data) is tuple:
+            return _wrap_several(node, data, inputs, needed)
+        if cls.inplace:
+            return _changed_in_place(node, inputs[0], inputs, needed)
+        out = Tensor(data, node.backend)
+        if cls.view:
+            _share(out, data, inputs[0])
+        if needed:
+            node.seq = next(_sequence)
+            node.shape = data.shape
+            out.grad_fn = node
+            out._requires_grad = True
+            if node._saved:
+                node._saved = _pack(node._saved, inputs, (out,))
+        return out
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+_SEVERAL: tuple[int, ...] = (-1,)  # the shape of a node with several results: checked at each
+
+
+def accumulator(leaf: Tensor) -> AccumulateGrad:
+    """The leaf's end of the graph: one as long as a graph uses it, so that its place in the order
+    of creation is just below its first consumer's."""
+    reference = leaf._accumulator
+    node = reference() if reference is not None else None
+    if node is None:
+        node = AccumulateGrad(leaf)
+        leaf._accumulator = weakref.ref(node)
+    return node
+
+
+def edge(tensor: Tensor) -> Node | None:
+    """Where the gradient of `tensor` goes; None where it requires none."""
+    if not tensor._requires_grad:
+        return None
+    return tensor.grad_fn or accumulator(tensor)
+
+
+def _pack(saved: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Tensor]) -> list[_Saved]:
+    """Tell inputs and results from constants, and note the versions."""
+    packed: list[_Saved] = []
+    for value in saved:
+        entry: _Saved = (None, value, None, 0)
+        for x in inputs:
+            if isinstance(x, Tensor) and x.data is value:
+                entry = (x, value, x._counter, x._counter.version)
+                break
+        else:
+            for y in outputs:
+                if y.data is value:
+                    entry = (None, value, y._counter, y._counter.version)
+        packed.append(entry)
+    return packed
+
+
+def _wrap_several(
+    node: Function, data: tuple[Any, ...], inputs: Sequence[Any], needed: bool
+) -> tuple[Tensor, ...]:
+    outputs = tuple([Tensor(y, node.backend) for y in data])
+    if node.view:
+        for out in outputs:
+            _share(out, out.data, inputs[0])
+    if needed:
+        node.seq = next(_sequence)
+        node.shape = _SEVERAL
+        node._outputs = data if node._saved else ()
+        for i, out in enumerate(outputs):
+            if dtypes.is_floating(out.data.dtype):
+                out.grad_fn = Output(node, i, out.data.shape)
+                out._requires_grad = True
+        node.count = len(outputs)
+        if node._saved:
+            node._saved = _pack(node._saved, inputs, outputs)
+    return outputs
+
+
+def _share(out: Tensor, data: Any, base: Tensor) -> None:
+    """`out` looks into the memory of `base`: one version counter; and where the base changes with
+    history, the view's own history must be known to be out of date."""
+    if data is base.data:
+        out.data = data[...]  # each tensor owns its array object; identity tells saved ones apart
+    out._counter = counter = base._counter
+    out._is_view = True
+    if MODE.grad:
+        counter.add_view(out)
+
+
+def _changed_in_place(
+    node: Function, target: Tensor, inputs: Sequence[Any], needed: bool
+) -> Tensor:
+    target._counter.changed(type(node).__name__)
+    if needed:
+        node.seq = next(_sequence)
+        node.shape = target.data.shape
+        if node._saved:
+            node._saved = _pack(node._saved, inputs[1:], (target,))
+        rebase(target, node)
+    return target
+
+
+def before_inplace(name: str, target: Tensor, others: Sequence[Any] = ()) -> None:
+    """Raise GraphError where changing `target` in place would break the graph."""
+    if not MODE.grad:
+        return
+    if target._requires_grad and target.grad_fn is None:
+        raise GraphError(
+            f"{name}: a leaf tensor that requires a gradient cannot be changed in place: "
+            f"{describe(target)}.\n"
+            "  Change it under gg.no_grad(), or work on a clone()."
+        )
+    if target._is_view and (
+        target._requires_grad or any(isinstance(x, Tensor) and x._requires_grad for x in others)
+    ):
+        raise GraphError(
+            f"{name}: a view that is part of a graph cannot be changed in place: "
+            f"{describe(target)}.\n"
+            "  Index the base instead (base[i] = ...), or work on a clone()."
+        )
+
+
+def rebase(target: Tensor, node: Node) -> None:
+    """`target` was changed in place: its history is now `node`; live views of it are stale."""
+    for view in target._counter.live_views():
+        if view is not target:
+            view.grad_fn = _Stale(view, node)
+            view._requires_grad = True
+    target.grad_fn = node
+    target._requires_grad = True
+
+
+class _Stale(Node):
+    """The history of a view whose base got a new history: unknown, so backward says so."""
+
+    def __init__(self, view: Tensor, cause: Node) -> None:
+        self.seq = next(_sequence)
+        self.shape = view.data.shape
+        self.cause = repr(cause)
+
+    def backward(self, dy: Tensor) -> Any:
+        raise GraphError(
+            f"backward: a view of shape {self.shape} was taken before its base was changed "
+            f"in place by {self.cause}, and used after.\n"
+            "  Take the view again after the change, or use the out-of-place operation."
+        )
+
+    def __repr__(self) -> str:
+        return "<StaleView>"
+
+
+def mixed_devices(name: str, inputs: Sequence[Any]) -> str:
+    """The text for tensors of several devices in one operation."""
+    facts = ", ".join(describe(x) for x in inputs if isinstance(x, Tensor))
+    return (
+        f"{name}: all tensors must be on one device; got {facts}.\n"
+        "  Move them with .to(device) first."
+    )
+
+
+def describe(x: Any) -> str:
+    """Shape, dtype and device of a tensor in one phrase; a value as it is."""
+    if isinstance(x, Tensor):
+        return f"{tuple(x.data.shape)} {x.data.dtype.name} on {x.backend.device}"
+    return repr(x)
+
+
+def _released_text(node: Function) -> str:
+    where = f" (created at {node.site})" if node.site else ""
+    hint = "" if node.site else " `with gg.detect_nan():` around forward also tells the line."
+    return (
+        f"backward: {type(node).__name__}{where} with a result of shape {node.shape} was already "
+        "differentiated, and what it had saved is released.\n"
+        "  Pass retain_graph=True to every backward() but the last, or run forward again."
+        f"{hint}"
+    )
+
+
+def _changed_text(node: Function, value: Any, counter: VersionCounter, version: int) -> str:
+    last = f" (last by {counter.changed_by})" if counter.changed_by else ""
+    return (
+        f"{type(node).__name__}.backward: a tensor saved in forward was changed in place since"
+        f"{last}: shape {tuple(value.shape)}, {value.dtype.name}; it was saved at version "
+        f"{version} and is now at version {counter.version}.\n"
+        "  Use the out-of-place form, or clone() the tensor before changing it."
+    )
+
+
+def _inspected(node: Function, arrays: Sequence[Any], options: dict[str, Any]) -> Any:
+    """Forward under detect_nan: remember the place, then look at the result."""
+    inspect = MODE.inspect
+    assert inspect is not None
+    data = node.forward(*arrays, **options)
+    inspect("forward", node, arrays, data if type(data) is tuple else (data,))
+    return data

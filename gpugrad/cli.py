@@ -1,0 +1,168 @@
+"""The command line: `gpugrad train mnist`, `gpugrad predict FILE.png`, `gpugrad doctor`.
+
+Exit status: 0 done, 1 `doctor` found something broken, 2 wrong input (one clear message, no
+traceback unless GPUGRAD_TRACEBACK=full), 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from gpugrad.errors import GpugradError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; gives the exit status."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        print("\ngpugrad: interrupted, nothing half-written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as in `gpugrad ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (GpugradError, OSError) as error:
+        if os.environ.get("GPUGRAD_TRACEBACK") == "full":
+            raise
+        print(f"gpugrad: error: {error}", file=sys.stderr)
+        return 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and options."""
+    parser = argparse.ArgumentParser(
+        prog="gpugrad",
+        description="Train and use models with gpugrad.",
+        epilog="GPUGRAD_DATA names the folder of data sets; GPUGRAD_TRACEBACK=full shows "
+        "tracebacks of errors.",
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    _add_train(commands)
+    _add_predict(commands)
+    _add_doctor(commands)
+    return parser
+
+
+def _version() -> str:
+    from gpugrad import __version__
+
+    return f"gpugrad {__version__}"
+
+
+# ---- train -----------------------------------------------------------------------------------
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    train = commands.add_parser("train", help="train a model")
+    sets = train.add_subparsers(dest="dataset", metavar="data set", required=True)
+    mnist = sets.add_parser(
+        "mnist",
+        help="handwritten digits; the data is inside the package",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = mnist.add_argument
+    add("--model", default="mlp", help="name of a model")
+    add("--epochs", type=_positive_int, default=10, help="passes over the training set")
+    add("--batch-size", type=_positive_int, default=128, help="images in a step")
+    add("--lr", type=_positive, help="learning rate (None: the optimizer's own)")
+    add("--optimizer", default="adam", help="adam, adamw, rmsprop or sgd")
+    add("--weight-decay", type=_not_negative, help="weight decay (None: the optimizer's own)")
+    add("--schedule", choices=["cosine", "constant"], default="cosine", help="of the learning rate")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--seed", type=_seed, default=0, help="equal seeds give equal bits")
+    add("--data", metavar="DIR", help="folder with another copy of the four files")
+    add("--output", metavar="FILE", help="model file (None: mnist-MODEL.safetensors)")
+    add("--checkpoint", metavar="FILE", help="written after each epoch, to resume from")
+    add("--resume", metavar="FILE", help="go on from this checkpoint, and keep it up to date")
+    add("--log", metavar="FILE", help="append the numbers of each epoch as a JSON line")
+    mnist.set_defaults(run=_train_mnist)
+
+
+def _train_mnist(args: argparse.Namespace) -> int:
+    from gpugrad.train.mnist import Options, train_mnist
+
+    names = Options.__dataclass_fields__
+    train_mnist(Options(**{name: getattr(args, name) for name in names}))
+    return 0
+
+
+# ---- predict ---------------------------------------------------------------------------------
+
+
+def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="say which digit a picture shows",
+        description="Prints the three most probable classes, the best first. Any size; dark on "
+        "bright or bright on dark.",
+    )
+    predict.add_argument("image", metavar="FILE.png", help="picture of one digit")
+    predict.add_argument(
+        "--model",
+        metavar="FILE",
+        default="mnist-mlp.safetensors",
+        help="model file written by `gpugrad train` (default: %(default)s)",
+    )
+    predict.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    predict.set_defaults(run=_predict)
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from gpugrad.train.predict import predict
+
+    for name, chance in predict(args.image, args.model, args.device)[:3]:
+        print(f"{name}  {100 * chance:6.2f} %")
+    return 0
+
+
+# ---- doctor ----------------------------------------------------------------------------------
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    doctor = commands.add_parser(
+        "doctor", help="show what is installed, what works, and how to fix what does not"
+    )
+    doctor.add_argument(
+        "--device", help="a device that must work (cuda: a missing GPU is an error then)"
+    )
+    doctor.set_defaults(run=_doctor)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from gpugrad.doctor import run
+
+    return run(args.device)
+
+
+# ---- numbers ---------------------------------------------------------------------------------
+
+
+def _number(kind: Callable[[str], float], accept: Callable[[float], bool], wanted: str) -> Callable:
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and accept(value)):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+        return value
+
+    return parse
+
+
+_positive_int = _number(int, lambda value: value > 0, "a positive integer")
+_positive = _number(float, lambda value: value > 0, "a positive number")
+_not_negative = _number(float, lambda value: value >= 0, "a number of at least 0")
+_seed = _number(int, lambda value: 0 <= value < 2**63, "an integer from 0 to 2^63 - 1")

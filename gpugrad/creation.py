@@ -1,0 +1,299 @@
+"""Making tensors: from data, filled, as ranges, at random."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from . import backends
+from . import dtype as dtypes
+from .backends import Backend
+from .device import Device
+from .dtype import DType
+from .errors import ArgumentError, DataError, DTypeError, ShapeError
+from .ops.operands import check_dtype, dtype_or_default, shape_of
+from .tensor import Tensor, backend_of
+
+DeviceLike = str | Device | None
+
+
+def tensor(
+    data: Any, *, dtype: Any = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
+    """A new leaf with a copy of `data`: numbers, nested lists, NumPy arrays, tensors.
+
+    dtype: that of arrays; the default floating dtype for Python floats, int64 for ints, bool.
+    Raises DTypeError for data that is no number, ShapeError for ragged lists.
+    """
+    if isinstance(data, Tensor):
+        result = data.detach().to(data.dtype if dtype is None else dtype, copy=True)
+        result = result if device is None else result.to(device)
+    else:
+        backend = backend_of(device)
+        result = Tensor(backend.from_numpy(_array(data, dtype)), backend)
+    return result.requires_grad_(requires_grad)
+
+
+def _array(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
+    """`data` as a NumPy array of a supported dtype."""
+    if isinstance(data, (np.ndarray, np.generic)):
+        array = np.asarray(data)
+    else:
+        try:
+            array = np.array(_plain(data))
+        except ValueError:
+            raise ShapeError(
+                "tensor: nested lists must all have the same length at each depth."
+            ) from None
+        if dtype is None and (
+            array.size == 0 or (array.dtype == np.float64 and _leaf_type(data) is float)
+        ):
+            dtype = dtypes.get_default_dtype()
+    if dtype is not None:
+        wanted = dtypes.as_dtype(dtype)
+        if array.dtype.kind not in "biufV" or (array.dtype.kind == "V" and wanted != array.dtype):
+            check_dtype("tensor", array.dtype)
+        with np.errstate(all="ignore"):
+            return array.astype(wanted, copy=False)
+    native = array.dtype.newbyteorder("=")
+    check_dtype("tensor", native)
+    return array.astype(native, copy=False)
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, Tensor):
+        return data.tolist()
+    if isinstance(data, (list, tuple)):
+        return [_plain(x) for x in data]
+    return data
+
+
+def _leaf_type(data: Any) -> type:
+    while isinstance(data, (list, tuple)) and data:
+        kinds = {_leaf_type(x) for x in data} if len(data) < 64 else {_leaf_type(data[0])}
+        return float if float in kinds or len(kinds) > 1 else kinds.pop()
+    if isinstance(data, Tensor):
+        return float if dtypes.is_floating(data.dtype) else int
+    return type(data)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: DeviceLike = None) -> Tensor:
+    """`data` as a tensor, without a copy for tensors and for NumPy arrays on the CPU."""
+    if isinstance(data, Tensor):
+        return data.to(data.dtype if dtype is None else dtype).to(device or data.device)
+    backend = backend_of(device)
+    if isinstance(data, np.ndarray) and backend is backends.get("cpu"):
+        array = _array(data, dtype)
+        return Tensor(array, backend)
+    return tensor(data, dtype=dtype, device=device)
+
+
+def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+    """A CPU tensor on the memory of `array`: changes of one are seen in the other."""
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(f"from_numpy: needs a NumPy array, got {type(array).__name__}.")
+    check_dtype("from_numpy", array.dtype)
+    return Tensor(array, backends.get("cpu"))
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """A tensor on the memory of another library's array, on its device (CPU or CUDA)."""
+    if isinstance(source, Tensor):
+        return source.detach()
+    kind, index = source.__dlpack_device__()
+    if int(kind) == 1:
+        array = np.from_dlpack(source)
+        check_dtype("from_dlpack", array.dtype)
+        return Tensor(array, backends.get("cpu"))
+    if int(kind) == 2:
+        backend: Any = backends.get(f"cuda:{index}")
+        return Tensor(backend.from_dlpack(source), backend)
+    raise DataError(f"from_dlpack: memory of kind {kind} is neither the CPU's (1) nor CUDA's (2).")
+
+
+def _finish(array: Any, backend: Backend, requires_grad: bool) -> Tensor:
+    result = Tensor(array, backend)
+    return result.requires_grad_() if requires_grad else result
+
+
+def _filled(
+    name: str, size: tuple[Any, ...], value: Any, dtype: DType, backend: Backend, grad: bool
+) -> Tensor:
+    shape = shape_of(name, size)
+    if any(n < 0 for n in shape):
+        raise ShapeError(f"{name}: sizes must not be negative, got {shape}.")
+    array = backend.empty(shape, dtype)
+    if value is not None:
+        backend.kernels.fill(array, value)
+    return _finish(array, backend, grad)
+
+
+def empty(
+    *size: Any, dtype: Any = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor whose values are undefined."""
+    dtype = dtype_or_default(dtype)
+    return _filled("empty", size, None, dtype, backend_of(device), requires_grad)
+
+
+def zeros(
+    *size: Any, dtype: Any = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
+    """All 0."""
+    dtype = dtype_or_default(dtype)
+    return _filled("zeros", size, 0, dtype, backend_of(device), requires_grad)
+
+
+def ones(
+    *size: Any, dtype: Any = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
+    """All 1."""
+    dtype = dtype_or_default(dtype)
+    return _filled("ones", size, 1, dtype, backend_of(device), requires_grad)
+
+
+def _value_dtype(value: Any) -> DType:
+    if isinstance(value, bool):
+        return dtypes.bool_
+    return dtypes.int64 if isinstance(value, int) else dtypes.get_default_dtype()
+
+
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """All `fill_value`; its kind gives the dtype unless that is named."""
+    value = fill_value.item() if isinstance(fill_value, (Tensor, np.generic)) else fill_value
+    wanted = _value_dtype(value) if dtype is None else dtypes.as_dtype(dtype)
+    return _filled("full", (size,), value, wanted, backend_of(device), requires_grad)
+
+
+def _like(name: str, input: Tensor, value: Any, dtype: Any, device: Any, grad: bool) -> Tensor:
+    wanted = input.dtype if dtype is None else dtypes.as_dtype(dtype)
+    return _filled(name, (input.shape,), value, wanted, backend_of(device, input), grad)
+
+
+def empty_like(
+    input: Tensor, *, dtype: Any = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
+    """Undefined values in the shape, dtype and device of `input`."""
+    return _like("empty_like", input, None, dtype, device, requires_grad)
+
+
+def zeros_like(
+    input: Tensor, *, dtype: Any = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
+    """All 0, in the shape, dtype and device of `input`."""
+    return _like("zeros_like", input, 0, dtype, device, requires_grad)
+
+
+def ones_like(
+    input: Tensor, *, dtype: Any = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
+    """All 1, in the shape, dtype and device of `input`."""
+    return _like("ones_like", input, 1, dtype, device, requires_grad)
+
+
+def full_like(
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """All `fill_value`, in the shape, dtype and device of `input`."""
+    return _like("full_like", input, fill_value, dtype, device, requires_grad)
+
+
+def new_zeros(input: Tensor, *size: Any, dtype: Any = None, device: DeviceLike = None) -> Tensor:
+    """All 0 in a shape, with the dtype and device of `input`."""
+    wanted = input.data.dtype if dtype is None else dtypes.as_dtype(dtype)
+    return _filled("new_zeros", size, 0, wanted, backend_of(device, input), False)
+
+
+def new_ones(input: Tensor, *size: Any, dtype: Any = None, device: DeviceLike = None) -> Tensor:
+    """All 1 in a shape, with the dtype and device of `input`."""
+    wanted = input.data.dtype if dtype is None else dtypes.as_dtype(dtype)
+    return _filled("new_ones", size, 1, wanted, backend_of(device, input), False)
+
+
+def new_empty(input: Tensor, *size: Any, dtype: Any = None, device: DeviceLike = None) -> Tensor:
+    """Undefined values in a shape, with the dtype and device of `input`."""
+    wanted = input.data.dtype if dtype is None else dtypes.as_dtype(dtype)
+    return _filled("new_empty", size, None, wanted, backend_of(device, input), False)
+
+
+def new_full(
+    input: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: DeviceLike = None
+) -> Tensor:
+    """All `fill_value` in a shape, with the dtype and device of `input`."""
+    wanted = input.data.dtype if dtype is None else dtypes.as_dtype(dtype)
+    return _filled("new_full", (size,), fill_value, wanted, backend_of(device, input), False)
+
+
+def new_tensor(input: Tensor, data: Any, *, dtype: Any = None, device: DeviceLike = None) -> Tensor:
+    """A tensor of `data`, with the dtype and device of `input`."""
+    return tensor(data, dtype=dtype or input.dtype, device=device or input.device)
+
+
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """start, start + step, ... below end. int64 for ints, else the default dtype."""
+    if end is None:
+        start, end = 0, start
+    numbers = [x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step)]
+    start, end, step = numbers
+    if step == 0 or (end - start) * step < 0:
+        raise ArgumentError(f"arange: step {step} does not lead from {start} to {end}.")
+    whole = all(isinstance(x, int) for x in numbers)
+    fallback = dtypes.int64 if whole else dtypes.get_default_dtype()
+    wanted = fallback if dtype is None else dtypes.as_dtype(dtype)
+    count = math.ceil((end - start) / step) if not whole else -((start - end) // step)
+    values = start + step * np.arange(count, dtype=np.int64 if whole else np.float64)
+    backend = backend_of(device)
+    return _finish(backend.from_numpy(values.astype(wanted)), backend, requires_grad)
+
+
+def linspace(
+    start: float,
+    end: float,
+    steps: int,
+    *,
+    dtype: Any = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`steps` evenly spaced numbers from start to end, both included."""
+    if steps < 0:
+        raise ArgumentError(f"linspace: steps must not be negative, got {steps}.")
+    values = np.linspace(float(start), float(end), steps).astype(dtype_or_default(dtype))
+    backend = backend_of(device)
+    return _finish(backend.from_numpy(values), backend, requires_grad)
+
+
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: Any = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A matrix [n, m] with 1 on the diagonal, else 0; m is n by default."""
+    values = np.eye(n, n if m is None else m).astype(dtype_or_default(dtype))
+    backend = backend_of(device)
+    return _finish(backend.from_numpy(values), backend, requires_grad)

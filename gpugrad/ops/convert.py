@@ -1,0 +1,150 @@
+"""Another dtype, another device, another layout: cast, to, clone, contiguous."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import backends
+from .. import dtype as dtypes
+from ..autograd.function import Function
+from ..backends import Backend
+from ..device import Device
+from ..errors import ArgumentError
+from ..tensor import Tensor
+
+
+class Cast(Function):
+    """y = x in another dtype;  dx = dy in x's."""
+
+    def forward(self, x: Any, dtype: Any) -> Any:
+        self.dtype = x.dtype
+        return self.kernels.cast(x, dtype)
+
+    def backward(self, dy: Tensor) -> Any:
+        return dy.to(self.dtype)
+
+
+class Transfer(Function):
+    """y = x on another device;  dx = dy on x's."""
+
+    def forward(self, x: Any, target: Backend) -> Any:
+        source, self.backend = self.backend, target  # the result belongs there
+        self.source = source
+        return target.from_numpy(source.to_numpy(x))
+
+    def backward(self, dy: Tensor) -> Any:
+        return transfer(dy, self.source)
+
+
+class Clone(Function):
+    """y = x in new, row-major memory;  dx = dy."""
+
+    def forward(self, x: Any) -> Any:
+        return self.kernels.contiguous(x)
+
+    def backward(self, dy: Tensor) -> Any:
+        return dy
+
+
+def cast(input: Tensor, dtype: Any) -> Tensor:
+    """`input` in `dtype`; itself where it has it already. Integers carry no gradient."""
+    wanted = dtypes.as_dtype(dtype)
+    if input.data.dtype == wanted:
+        return input
+    if not dtypes.is_floating(wanted) or not dtypes.is_floating(input.data.dtype):
+        return Tensor(input.backend.kernels.cast(input.data, wanted), input.backend)
+    return Cast.apply(input, dtype=wanted)
+
+
+def transfer(input: Tensor, backend: Backend) -> Tensor:
+    """`input` on the device of `backend`; itself where it is there already."""
+    if input.backend is backend:
+        return input
+    return Transfer.apply(input, target=backend)
+
+
+def clone(input: Tensor) -> Tensor:
+    """A row-major copy, part of the graph."""
+    return Clone.apply(input)
+
+
+def contiguous(input: Tensor) -> Tensor:
+    """`input` if it is row-major without gaps, else a copy that is."""
+    return input if input.data.flags.c_contiguous else Clone.apply(input)
+
+
+def to(
+    input: Tensor,
+    *args: Any,
+    dtype: Any = None,
+    device: str | Device | None = None,
+    copy: bool = False,
+    non_blocking: bool = False,
+) -> Tensor:
+    """``x.to(dtype)``, ``x.to(device)``, ``x.to(device, dtype)`` or ``x.to(other)``.
+
+    Gives `input` itself where nothing changes, unless `copy`. `non_blocking` is accepted and has no
+    effect. Raises DTypeError or DeviceError for what is neither.
+    """
+    for arg in args:
+        if isinstance(arg, Tensor):
+            dtype, device = arg.data.dtype, arg.device
+        elif isinstance(arg, Device):
+            device = arg
+        elif isinstance(arg, str):
+            dtype, device = (arg, device) if _names_dtype(arg) else (dtype, arg)
+        elif isinstance(arg, bool):
+            raise ArgumentError("to: pass copy= and non_blocking= by name.")
+        else:
+            dtype = arg
+    result = input
+    if dtype is not None:
+        result = cast(result, dtype)
+    if device is not None:
+        result = transfer(result, backends.get(device))
+    return clone(result) if copy and result is input else result
+
+
+def _names_dtype(text: str) -> bool:
+    return any(text == d.name for d in dtypes.DTYPES)
+
+
+def cpu(input: Tensor) -> Tensor:
+    """`input` in host memory."""
+    return transfer(input, backends.get("cpu"))
+
+
+def cuda(input: Tensor, device: int | str | Device | None = None) -> Tensor:
+    """`input` on a GPU, the first one by default."""
+    if isinstance(device, int):
+        device = f"cuda:{device}"
+    return transfer(input, backends.get("cuda" if device is None else device))
+
+
+def _caster(name: str, dtype: Any) -> Callable[[Tensor], Tensor]:
+    def function(input: Tensor) -> Tensor:
+        return cast(input, dtype)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"`input` as {dtypes.as_dtype(dtype).name}."
+    return function
+
+
+CASTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "float": _caster("float", dtypes.float32),
+    "double": _caster("double", dtypes.float64),
+    "half": _caster("half", dtypes.float16),
+    "bfloat16": _caster("bfloat16", dtypes.bfloat16),
+    "int": _caster("int", dtypes.int32),
+    "long": _caster("long", dtypes.int64),
+    "short": _caster("short", dtypes.int16),
+    "char": _caster("char", dtypes.int8),
+    "byte": _caster("byte", dtypes.uint8),
+    "bool": _caster("bool", dtypes.bool_),
+}
+
+
+def type_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input` in the dtype and on the device of `other`."""
+    return to(input, other)

@@ -1,0 +1,222 @@
+"""Matrix products. One kernel, gemm, computes them all; transposes are views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..autograd.function import Function, describe, mixed_devices
+from ..autograd.modes import MODE
+from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from ..tensor import Tensor
+from .activation import ReluGrad, fused
+from .operands import check_tensor
+
+_FROM_RESULT = ("none", "relu", "sigmoid", "tanh")  # derivative known from the activation's result
+ACTIVATIONS = ("none", "relu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh")
+
+
+class MatMul(Function):
+    """y[..., m, n] = sum over k of a[..., m, k] b[..., k, n];  da = dy b^T, db = a^T dy."""
+
+    def forward(self, a: Any, b: Any) -> Any:
+        edges = self.edges
+        self.save(a if edges[1] else None, b if edges[0] else None)
+        return self.kernels.gemm(a, b)
+
+    def backward(self, dy: Tensor) -> Any:
+        a, b = self.saved
+        return (dy @ b.mT if self.needs(0) else None), (a.mT @ dy if self.needs(1) else None)
+
+
+class Linear(Function):
+    """y = act(x W^T + b), one gemm;  with dz = dy act'(z): dx = dz W, dW = dz^T x, db = sum of dz.
+
+    x [..., k], W [n, k], b [n] or none, y [..., n]. Activations whose derivative follows from y
+    (relu, sigmoid, tanh) are fused; for the others a recorded call keeps z and applies act after.
+    """
+
+    def forward(self, x: Any, w: Any, b: Any, activation: str) -> Any:
+        k = x.shape[-1]
+        rows = x if x.ndim == 2 else x.reshape(-1, k)
+        self.activation, self.of = activation, x.shape
+        recorded = MODE.grad and any(self.edges)
+        if activation in _FROM_RESULT or not recorded:
+            z = y = self.kernels.gemm(rows, w.T, b, activation)
+        else:
+            z = self.kernels.gemm(rows, w.T, b)
+            y = self.kernels.unary(activation, z)
+        if x.ndim != 2:
+            y = y.reshape(*x.shape[:-1], w.shape[0])
+        if recorded:
+            keep = None if activation == "none" else y if activation in _FROM_RESULT else z
+            self.save(x, w, b, keep)
+        return y
+
+    def backward(self, dy: Tensor) -> Any:
+        x, w, b, keep = self.saved
+        dz = self._through_activation(dy, x, w, b, keep)
+        if x.data.ndim != 2:
+            dz, x = dz.reshape(-1, w.shape[0]), x.reshape(-1, w.shape[1])
+        needs = self.edges
+        dx = dz @ w if needs[0] else None
+        if dx is not None and len(self.of) != 2:
+            dx = dx.reshape(self.of)
+        dw = dz.mT @ x if needs[1] else None
+        return dx, dw, (dz.sum(0) if needs[2] else None)
+
+    def _through_activation(self, dy: Tensor, x: Tensor, w: Tensor, b: Any, keep: Any) -> Tensor:
+        act = self.activation
+        if act == "none":
+            return dy
+        if not MODE.grad:
+            if keep.data.shape != dy.data.shape:
+                keep = keep.reshape(dy.shape)
+            return fused(act + "_grad", dy, keep)
+        if act == "relu":
+            return ReluGrad.apply(dy, keep)
+        if act == "sigmoid":
+            return dy * (keep * (1.0 - keep))
+        if act == "tanh":
+            return dy * (1.0 - keep * keep)
+        from ..autograd.engine import grad
+        from . import activation as activations
+
+        z = linear(x, w, b)  # z again, with its history
+        y = activations.gelu(z, "tanh") if act == "gelu_tanh" else getattr(activations, act)(z)
+        (dz,) = grad(y, z, dy, create_graph=True)
+        assert dz is not None
+        return dz
+
+
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """input @ other: vectors, matrices, and stacks of matrices whose leading axes broadcast.
+
+    a [..., m, k], b [..., k, n] -> [..., m, n]; a vector is a row on the left, a column on the
+    right. Dtypes must agree. Half types accumulate in float32.
+    """
+    a, b = check_tensor("matmul", input), check_tensor("matmul", other)
+    x, y = a.data, b.data
+    if x.dtype is not y.dtype and x.dtype != y.dtype:
+        raise DTypeError(
+            f"matmul(a, b): dtypes differ: a {describe(a)}, b {describe(b)}.\n"
+            "  Convert one with .to(dtype)."
+        )
+    n, m = x.ndim, y.ndim
+    if n == 0 or m == 0:
+        raise ShapeError(
+            f"matmul(a, b): 0-d tensors have no rows: a {x.shape}, b {y.shape}; use *."
+        )
+    if x.shape[-1] != y.shape[-2 if m > 1 else -1]:
+        raise ShapeError(_inner_text(x.shape, y.shape))
+    if n == 2 and m == 2:
+        return MatMul.apply(a, b)
+    if a.backend is not b.backend:
+        raise DeviceError(mixed_devices("matmul", (a, b)))
+    if n == 1 or m == 1:
+        product = matmul(a.unsqueeze(0) if n == 1 else a, b.unsqueeze(-1) if m == 1 else b)
+        product = product.squeeze(-1) if m == 1 else product
+        return product.squeeze(-1 if m == 1 else -2) if n == 1 else product
+    if m == 2:  # one matrix on the right: the stack on the left is one tall matrix
+        rows = a.reshape(-1, x.shape[-1])
+        return MatMul.apply(rows, b).reshape(*x.shape[:-1], y.shape[-1])
+    try:
+        np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    except ValueError:
+        raise ShapeError(
+            f"matmul(a, b): leading axes do not broadcast: a {x.shape}, b {y.shape}."
+        ) from None
+    return MatMul.apply(a, b)
+
+
+def _inner_text(a: tuple[int, ...], b: tuple[int, ...]) -> str:
+    if len(b) > 1:
+        which = f"a's last axis ({a[-1]}) must equal b's second-last ({b[-2]})"
+    else:
+        which = f"a's last axis ({a[-1]}) must equal b's length ({b[-1]})"
+    return (
+        f"matmul(a, b): inner sizes differ: a {a}, b {b}.\n"
+        f"  {which}. Did you mean to flatten the input or transpose b?"
+    )
+
+
+def _ranked(name: str, *expected: tuple[str, Tensor, int]) -> None:
+    for label, x, ndim in expected:
+        if check_tensor(name, x).ndim != ndim:
+            raise ShapeError(f"{name}: {label} must have {ndim} axes, got shape {x.shape}.")
+
+
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The product of two matrices."""
+    _ranked("mm", ("input", input, 2), ("mat2", mat2, 2))
+    return matmul(input, mat2)
+
+
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """Products of two stacks of as many matrices."""
+    _ranked("bmm", ("input", input, 3), ("mat2", mat2, 3))
+    if input.shape[0] != mat2.shape[0]:
+        raise ShapeError(f"bmm: {input.shape[0]} and {mat2.shape[0]} matrices.")
+    return matmul(input, mat2)
+
+
+def mv(input: Tensor, vec: Tensor) -> Tensor:
+    """The product of a matrix and a vector."""
+    _ranked("mv", ("input", input, 2), ("vec", vec, 1))
+    return matmul(input, vec)
+
+
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
+    """The sum of products of two vectors."""
+    _ranked("dot", ("input", input, 1), ("tensor", tensor, 1))
+    return matmul(input, tensor)
+
+
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
+    """All products of two vectors' elements: [n, m]."""
+    _ranked("outer", ("input", input, 1), ("vec2", vec2, 1))
+    return input.unsqueeze(1) * vec2.unsqueeze(0)
+
+
+def addmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    """beta input + alpha mat1 mat2; input broadcasts."""
+    product = mm(mat1, mat2)
+    product = product if alpha == 1 else product * alpha
+    return product if beta == 0 else (input if beta == 1 else input * beta) + product
+
+
+def linear(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none"
+) -> Tensor:
+    """act(input weight^T + bias): input [..., k], weight [n, k] (or [k]), bias [n].
+
+    activation is applied by the same kernel: none, relu, gelu, gelu_tanh, silu, sigmoid, tanh.
+    """
+    x, w = check_tensor("linear", input), check_tensor("linear", weight)
+    if activation not in ACTIVATIONS:
+        raise ArgumentError(f"linear: activation must be one of {ACTIVATIONS}, not {activation!r}.")
+    if x.data.dtype != w.data.dtype or (bias is not None and bias.data.dtype != w.data.dtype):
+        facts = ", ".join(describe(t) for t in (x, w, bias) if t is not None)
+        raise DTypeError(f"linear: input, weight and bias must have one dtype; got {facts}.")
+    if w.data.ndim == 1:
+        y = matmul(x, w)
+        return y if bias is None else y + bias
+    _check_linear(x.data.shape, w.data.shape, None if bias is None else bias.data.shape)
+    if x.data.ndim != 2:
+        x = x.contiguous()
+    return Linear.apply(x, w, bias, activation=activation)
+
+
+def _check_linear(x: tuple[int, ...], w: tuple[int, ...], b: tuple[int, ...] | None) -> None:
+    if len(w) != 2:
+        raise ShapeError(f"linear: weight must be [out_features, in_features], got {w}.")
+    if not x or x[-1] != w[1]:
+        raise ShapeError(
+            f"linear: input {x} does not fit weight {w} [out_features, in_features].\n"
+            f"  The input's last axis must be {w[1]}. Did you mean to flatten the input?"
+        )
+    if b is not None and b != (w[0],):
+        raise ShapeError(f"linear: bias must have shape ({w[0]},), got {b}.")

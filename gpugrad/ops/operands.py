@@ -1,0 +1,182 @@
+"""What operations accept: tensors, Python numbers, NumPy scalars and arrays, made to fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import dtype as dtypes
+from ..autograd.function import describe, mixed_devices
+from ..backends import Backend
+from ..dtype import DType
+from ..errors import DeviceError, DTypeError, IndexOutOfRangeError, ShapeError
+from ..tensor import Tensor
+
+NUMBERS = (int, float)  # bool is an int; NumPy's float64 is a float
+
+
+def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, Any]:
+    """Two operands in one dtype by PyTorch's promotion rules; one stays a number if it is one.
+
+    floating: integers are taken to the default dtype (true division and the like).
+    Raises DTypeError for what is no operand, DeviceError for tensors of two devices.
+    """
+    a, b = _operand(name, a, b), _operand(name, b, a)
+    first, second = isinstance(a, Tensor), isinstance(b, Tensor)
+    if not first and not second:
+        a, first = tensor_like(a, np.asarray(a)), True
+    if first and second:
+        if a.backend is not b.backend:
+            raise DeviceError(mixed_devices(name, (a, b)))
+        common = dtypes.result_type(a.data, b.data)
+    else:
+        common = dtypes.result_type(a.data, b) if first else dtypes.result_type(a, b.data)
+    if floating and not dtypes.is_floating(common):
+        common = dtypes.get_default_dtype()
+    if first and a.data.dtype != common:
+        a = a.to(common)
+    if second and b.data.dtype != common:
+        b = b.to(common)
+    return a, b
+
+
+def tensor_like(value: Any, array: np.ndarray[Any, Any]) -> Tensor:
+    """A tensor of a Python number, on the CPU, in the dtype PyTorch gives it."""
+    from .. import backends
+
+    dtype = dtypes.get_default_dtype() if isinstance(value, float) else array.dtype
+    backend = backends.get("cpu")
+    return Tensor(backend.from_numpy(array.astype(dtype)), backend)
+
+
+def is_operand(x: Any) -> bool:
+    """True for what arithmetic takes; else Python should ask the other side."""
+    return isinstance(x, (Tensor, *NUMBERS, np.generic, np.ndarray))
+
+
+def _operand(name: str, x: Any, other: Any) -> Any:
+    if isinstance(x, Tensor):
+        return x
+    if isinstance(x, np.generic):
+        return x.item()
+    if isinstance(x, NUMBERS):
+        return x
+    if isinstance(x, np.ndarray):
+        check_dtype(name, x.dtype)
+        if not isinstance(other, Tensor):
+            return tensor_like(None, x)
+        return Tensor(other.backend.from_numpy(x), other.backend)
+    raise DTypeError(
+        f"{name}: operands are tensors, numbers or NumPy arrays; got {type(x).__name__}."
+    )
+
+
+def check_dtype(name: str, dtype: Any) -> None:
+    """Raise DTypeError for a NumPy dtype that is not one of the ten."""
+    if dtype not in dtypes.DTYPES:
+        raise DTypeError(f"{name}: dtype {dtype} is not supported; legal are {dtypes.names()}.")
+
+
+def check_tensor(name: str, x: Any) -> Tensor:
+    """`x`, if it is a tensor. Raises DTypeError otherwise."""
+    if not isinstance(x, Tensor):
+        raise DTypeError(f"{name}: input must be a Tensor, got {type(x).__name__}.")
+    return x
+
+
+def as_floating(name: str, x: Any) -> Tensor:
+    """Floating tensors as they are, integers and bool in the default dtype."""
+    if not isinstance(x, Tensor):
+        check_tensor(name, x)
+    if not dtypes.is_floating(x.data.dtype):
+        return x.to(dtypes.get_default_dtype())
+    return x
+
+
+def demand_floating(name: str, x: Tensor) -> None:
+    """Raise DTypeError where `x` is not floating."""
+    if not dtypes.is_floating(x.data.dtype):
+        raise DTypeError(
+            f"{name}: needs a floating tensor; got {describe(x)}.\n  Convert it with .float()."
+        )
+
+
+def axis(name: str, dim: int, ndim: int) -> int:
+    """A legal axis from `dim`, which may count from the end; a 0-d tensor counts as one axis."""
+    n = ndim or 1
+    if not isinstance(dim, (int, np.integer)):
+        raise DTypeError(f"{name}: dim must be an int, got {type(dim).__name__}.")
+    if not -n <= dim < n:
+        raise IndexOutOfRangeError(
+            f"{name}: dim {dim} is out of range for a tensor of {ndim} axes; "
+            f"legal are {-n} to {n - 1}."
+        )
+    return int(dim) % n
+
+
+def axes(name: str, dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """Sorted legal axes; all of them for None (or an empty list, as PyTorch does)."""
+    if dim is None:
+        return tuple(range(ndim))
+    if isinstance(dim, (int, np.integer)):
+        found = [axis(name, int(dim), ndim)]
+    else:
+        found = sorted(axis(name, d, ndim) for d in dim)
+        if len(set(found)) != len(found):
+            raise ShapeError(f"{name}: dim {tuple(dim)} names an axis twice.")
+        if not found:
+            return tuple(range(ndim))
+    return tuple(found) if ndim else ()
+
+
+def broadcast_text(name: str, a: Any, b: Any) -> str:
+    """Why two shapes do not broadcast."""
+    first, second = tuple(np.shape(a)), tuple(np.shape(b))
+    where = ""
+    for i in range(1, min(len(first), len(second)) + 1):
+        n, m = first[-i], second[-i]
+        if n != m and n != 1 and m != 1:
+            where = f" axis {-i}: {n} and {m} are different and neither is 1."
+            break
+    return f"{name}(a, b): shapes a {first} and b {second} do not broadcast:{where}"
+
+
+def broadcasts(a: Any, b: Any) -> bool:
+    """True where two arrays (or numbers) broadcast."""
+    try:
+        np.broadcast_shapes(np.shape(a), np.shape(b))
+    except ValueError:
+        return False
+    return True
+
+
+def raw_binary(backend: Backend, name: str, a: Any, b: Any) -> Any:
+    """``kernels.binary`` with a telling error for shapes that do not broadcast."""
+    try:
+        return backend.kernels.binary(name, a, b)
+    except ValueError as error:
+        if broadcasts(a, b):
+            raise
+        raise ShapeError(broadcast_text(name, a, b)) from error
+
+
+def shape_of(name: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """A shape from ``f(2, 3)`` or ``f((2, 3))``."""
+    if len(sizes) == 1 and not isinstance(sizes[0], (int, np.integer, Tensor)):
+        sizes = tuple(sizes[0])
+    for n in sizes:
+        if type(n) is not int:
+            break
+    else:
+        return sizes
+    try:
+        return tuple([int(n.__index__()) for n in sizes])
+    except AttributeError:
+        raise DTypeError(f"{name}: sizes must be ints, got {sizes!r}.") from None
+
+
+def dtype_or_default(dtype: Any) -> DType:
+    """`dtype`, or the default one for None."""
+    return dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)

@@ -1,0 +1,353 @@
+"""Reductions over axes. ``dim`` None is all axes; ``keepdim`` leaves them with length 1."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from .. import dtype as dtypes
+from ..autograd.function import Function, describe
+from ..errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
+from ..tensor import Tensor
+from .operands import as_floating, axes, axis, check_tensor, demand_floating
+from .views import Expand, Reshape
+
+Dim = int | Sequence[int] | None
+
+
+def restored(y: Tensor, shape: tuple[int, ...], dims: tuple[int, ...]) -> Tensor:
+    """A reduction's result with its lost axes back as length 1, to broadcast against the input."""
+    kept = tuple([1 if i in dims else n for i, n in enumerate(shape)])
+    return y if y.data.shape == kept else Reshape.apply(y, shape=kept)
+
+
+class Sum(Function):
+    """y = sum of x;  dx = dy at every summand."""
+
+    def forward(self, x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
+        self.of, self.dims = x.shape, dims
+        return self.kernels.reduce("sum", x, dims, keepdim)
+
+    def backward(self, dy: Tensor) -> Any:
+        return Expand.apply(restored(dy, self.of, self.dims), shape=self.of)
+
+
+class Mean(Function):
+    """y = sum of x / n;  dx = dy / n at every summand."""
+
+    def forward(self, x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
+        self.of, self.dims = x.shape, dims
+        return self.kernels.reduce("mean", x, dims, keepdim)
+
+    def backward(self, dy: Tensor) -> Any:
+        n = math.prod([self.of[i] for i in self.dims])
+        return Expand.apply(restored(dy / (n or math.nan), self.of, self.dims), shape=self.of)
+
+
+class SumTo(Function):
+    """y = x summed to a shape that broadcasts to x's;  dx = dy broadcast."""
+
+    def forward(self, x: Any, shape: tuple[int, ...]) -> Any:
+        self.of = x.shape
+        extra = x.ndim - len(shape)
+        dims = [i + extra for i, n in enumerate(shape) if n == 1 and x.shape[i + extra] != 1]
+        y = self.kernels.reduce("sum", x, (*range(extra), *dims), True)
+        return y.reshape(shape)
+
+    def backward(self, dy: Tensor) -> Any:
+        return Expand.apply(dy, shape=self.of)
+
+
+class Extremum(Function):
+    """y = max or min of x;  dx = dy at the extremes, in equal shares (amax, amin, max, min)."""
+
+    def forward(self, x: Any, kernel: str, dims: tuple[int, ...], keepdim: bool) -> Any:
+        self.dims = dims
+        y = self.kernels.reduce(kernel, x, dims, keepdim)
+        self.save(x, y)
+        return y
+
+    def backward(self, dy: Tensor) -> Any:
+        x, y = self.saved
+        shape, dims = x.shape, self.dims
+        hit = (x.detach() == restored(y.detach(), shape, dims)).to(dy.dtype)
+        return restored(dy, shape, dims) * (hit / hit.sum(dims, keepdim=True))
+
+
+class ExtremumAt(Function):
+    """(values, indices) of max or min along one axis; dy goes to the first extreme."""
+
+    def forward(self, x: Any, kernel: str, dim: int, keepdim: bool) -> Any:
+        self.of, self.dim, self.keepdim = x.shape, dim, keepdim
+        dims = (dim,) if x.ndim else ()
+        at = self.kernels.reduce("arg" + kernel, x, dims, keepdim)
+        self.save(at)
+        return self.kernels.reduce(kernel, x, dims, keepdim), at
+
+    def backward(self, dy: Tensor, _: None) -> Any:
+        (at,) = self.saved
+        if not self.of:
+            return dy
+        if not self.keepdim:
+            at, dy = at.unsqueeze(self.dim), dy.unsqueeze(self.dim)
+        return dy.new_zeros(self.of).scatter_add(self.dim, at, dy)
+
+
+class Prod(Function):
+    """y = product of x;  dx = dy times the product of all the others (right where x has zeros)."""
+
+    def forward(self, x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
+        self.dims = dims
+        self.save(x)
+        return self.kernels.reduce("prod", x, dims, keepdim)
+
+    def backward(self, dy: Tensor) -> Any:
+        (x,) = self.saved
+        if not self.dims:
+            return dy
+        dims = self.dims
+        rest = [i for i in range(x.ndim) if i not in dims]
+        order = [*rest, *dims]
+        rows = x.permute(order)
+        flat = rows.reshape([x.shape[i] for i in rest] + [-1] if x.numel() else rows.shape)
+        if not x.numel():
+            return x.new_zeros(x.shape)
+        others = _product_of_others(flat).reshape(rows.shape)
+        back = [order.index(i) for i in range(x.ndim)]
+        return restored(dy, x.shape, dims) * others.permute(back)
+
+
+def _product_of_others(x: Tensor) -> Tensor:
+    """Along the last axis, for each element the product of the others: halves, recursively."""
+    n = x.shape[-1]
+    if n == 1:
+        return x.new_ones(x.shape)
+    left, right = x.narrow(-1, 0, n // 2), x.narrow(-1, n // 2, n - n // 2)
+    from .joining import cat
+
+    return cat(
+        [
+            _product_of_others(left) * right.prod(-1, keepdim=True),
+            _product_of_others(right) * left.prod(-1, keepdim=True),
+        ],
+        -1,
+    )
+
+
+class Cumsum(Function):
+    """y_i = sum of x_j, j <= i, along the last axis;  dx_j = sum of dy_i, i >= j."""
+
+    def forward(self, x: Any) -> Any:
+        return self.kernels.cumsum(x)
+
+    def backward(self, dy: Tensor) -> Any:
+        return Cumsum.apply(dy.flip(-1)).flip(-1)
+
+
+class Extreme(NamedTuple):
+    """Values and where they were, from ``max(dim)`` and ``min(dim)``."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum over `dim`. Integers and bool give int64; `dtype` converts the input first."""
+    x = check_tensor("sum", input) if dtype is None else input.to(dtype)
+    return Sum.apply(x, dims=axes("sum", dim, x.ndim), keepdim=keepdim)
+
+
+def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean over `dim`; floating only; NaN over nothing."""
+    x = check_tensor("mean", input) if dtype is None else input.to(dtype)
+    demand_floating("mean", x)
+    return Mean.apply(x, dims=axes("mean", dim, x.ndim), keepdim=keepdim)
+
+
+def prod(
+    input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
+    """The product over one axis or all. Integers and bool give int64."""
+    x = check_tensor("prod", input) if dtype is None else input.to(dtype)
+    return Prod.apply(x, dims=axes("prod", dim, x.ndim), keepdim=keepdim)
+
+
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """`input` summed to a shape that broadcasts to its own: the transpose of `expand`."""
+    shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+    given = input.data.shape
+    if shape == given:
+        return input
+    extra = len(given) - len(shape)
+    if extra < 0 or builtins.any(
+        n not in (1, m) for n, m in zip(shape, given[extra:], strict=True)
+    ):
+        raise ShapeError(f"sum_to_size: {given} cannot be summed to {shape}.")
+    return SumTo.apply(input, shape=shape)
+
+
+def _check_some(name: str, x: Tensor, dims: tuple[int, ...]) -> None:
+    if x.data.size == 0 and (builtins.any(x.shape[i] == 0 for i in dims) or not dims):
+        raise IndexOutOfRangeError(
+            f"{name}: {describe(x)} has nothing to choose from along {dims}.\n"
+            "  Reduce an axis that is not empty."
+        )
+
+
+def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """The largest value over `dim`; equal ones share the gradient."""
+    return _extremum("amax", "max", input, dim, keepdim)
+
+
+def amin(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """The smallest value over `dim`; equal ones share the gradient."""
+    return _extremum("amin", "min", input, dim, keepdim)
+
+
+def _extremum(name: str, kernel: str, input: Tensor, dim: Dim, keepdim: bool) -> Tensor:
+    dims = axes(name, dim, check_tensor(name, input).ndim)
+    _check_some(name, input, dims)
+    return Extremum.apply(input, kernel=kernel, dims=dims, keepdim=keepdim)
+
+
+def _max_or_min(name: str, doc: str) -> Callable[..., Any]:
+    def function(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+        if isinstance(dim, Tensor):
+            from . import arithmetic
+
+            return (arithmetic.maximum if name == "max" else arithmetic.minimum)(input, dim)
+        if dim is None:
+            return _extremum(name, name, input, None, False)
+        dim = axis(name, dim, check_tensor(name, input).ndim)
+        _check_some(name, input, (dim,) if input.ndim else ())
+        return Extreme(*ExtremumAt.apply(input, kernel=name, dim=dim, keepdim=keepdim))
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
+max = _max_or_min(
+    "max",
+    "The largest value; with `dim` (values, indices) along it, the first of equals;\n"
+    "    with a second tensor the larger of each pair.",
+)
+min = _max_or_min(
+    "min",
+    "The smallest value; with `dim` (values, indices) along it, the first of equals;\n"
+    "    with a second tensor the smaller of each pair.",
+)
+
+
+def _arg(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    x = check_tensor(name, input).data
+    if x.dtype == dtypes.bool_:
+        raise DTypeError(f"{name}: not defined for bool tensors; convert with .int() first.")
+    dims = tuple(range(x.ndim)) if dim is None else (axis(name, dim, x.ndim),) if x.ndim else ()
+    _check_some(name, input, dims)
+    return Tensor(input.backend.kernels.reduce(name, x, dims, keepdim), input.backend)
+
+
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Where the largest value is, the first of equals: int64; over all axes in row-major order."""
+    return _arg("argmax", input, dim, keepdim)
+
+
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Where the smallest value is, the first of equals: int64; over all axes in row-major order."""
+    return _arg("argmin", input, dim, keepdim)
+
+
+def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """True where some element is not 0."""
+    dims = axes("any", dim, input.ndim)
+    return Tensor(input.backend.kernels.reduce("any", input.data, dims, keepdim), input.backend)
+
+
+def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """True where every element is not 0; True over nothing."""
+    dims = axes("all", dim, input.ndim)
+    return Tensor(input.backend.kernels.reduce("all", input.data, dims, keepdim), input.backend)
+
+
+def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """Sums up to and including each position along `dim`. Integers and bool give int64."""
+    x = check_tensor("cumsum", input) if dtype is None else input.to(dtype)
+    dim = axis("cumsum", dim, x.ndim)
+    if x.ndim == 0:
+        return Cumsum.apply(x.reshape(1)).reshape(())
+    if dim == x.ndim - 1:
+        return Cumsum.apply(x)
+    return Cumsum.apply(x.transpose(dim, -1)).transpose(dim, -1)
+
+
+def var(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """sum (x - mean)^2 / (n - correction); correction 1 (`unbiased`) by default."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    demand_floating("var", check_tensor("var", input))
+    dims = axes("var", dim, input.ndim)
+    n = math.prod([input.shape[i] for i in dims])
+    less = (1 if unbiased else 0) if correction is None else correction
+    centred = input - mean(input, dims, True) if dims else input - input
+    degrees = builtins.max(n - less, 0)
+    total = sum(centred.square(), dims, keepdim) if dims else centred.square()
+    return total / degrees if degrees else total * math.nan
+
+
+def std(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """The square root of `var`."""
+    return var(input, dim, unbiased, keepdim, correction=correction).sqrt()
+
+
+def norm(
+    input: Tensor, p: float | str = 2, dim: Dim = None, keepdim: bool = False, dtype: Any = None
+) -> Tensor:
+    """(sum |x|^p)^(1/p); p may be "fro" (2), inf, -inf or 0. The gradient at 0 is 0."""
+    x = as_floating("norm", input if dtype is None else input.to(dtype))
+    if isinstance(p, str) and p != "fro":
+        raise ArgumentError(f"norm: p is a number or 'fro', not {p!r}.")
+    order = 2.0 if isinstance(p, str) else float(p)
+    size = x.abs()
+    if order == math.inf:
+        return amax(size, dim, keepdim)
+    if order == -math.inf:
+        return amin(size, dim, keepdim)
+    if order == 0:
+        return sum((x != 0).to(x.dtype), dim, keepdim)
+    if order == 1:
+        return sum(size, dim, keepdim)
+    total = sum(x.square() if order == 2 else size**order, dim, keepdim)
+    zero = total.detach() == 0  # the root's slope is infinite there; PyTorch gives 0
+    root = total.masked_fill(zero, 1.0)
+    return (root.sqrt() if order == 2 else root ** (1 / order)).masked_fill(zero, 0.0)
+
+
+def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
+    """log sum exp x over `dim`, without overflow."""
+    x = as_floating("logsumexp", input)
+    dims = axes("logsumexp", dim, x.ndim)
+    if not dims:
+        return x
+    if x.data.size == 0:
+        return sum(x.exp(), dims, keepdim).log()
+    top = amax(x.detach(), dims, True)
+    top = top.masked_fill(~top.isfinite(), 0.0)
+    y = sum((x - top).exp(), dims, keepdim).log()
+    return y + (top if keepdim else top.reshape(y.shape))

@@ -1,0 +1,110 @@
+"""Random operations on tensors: dropout, Bernoulli draws, in-place fills."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import dtype as dtypes
+from ..autograd.function import Function
+from ..errors import ArgumentError, DTypeError
+from ..random import Generator, generator_of
+from ..tensor import Tensor
+from .inplace import before_inplace, overwrite_raw
+from .operands import check_tensor, demand_floating
+
+
+class Dropout(Function):
+    """y = x m / (1 - p), m Bernoulli(1 - p);  dx = dy m / (1 - p).
+
+    No mask is stored: the same draw is made again in backward.
+    """
+
+    def forward(self, x: Any, p: float, state: Any, call: int) -> Any:
+        self.draw = {"p": p, "state": state, "call": call}
+        return self.kernels.dropout(state, call, p, x)
+
+    def backward(self, dy: Tensor) -> Any:
+        return Dropout.apply(dy, **self.draw)
+
+
+def dropout(
+    input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None
+) -> Tensor:
+    """Each element 0 with probability `p`, the others divided by 1 - p; `input` if not training."""
+    if not 0.0 <= p <= 1.0:
+        raise ArgumentError(f"dropout: p must be in [0, 1], got {p}.")
+    demand_floating("dropout", check_tensor("dropout", input))
+    if not training or p == 0:
+        return input
+    if p == 1:
+        return input * 0.0
+    state, call = generator_of(generator, input.backend).draw(input.backend)
+    return Dropout.apply(input, p=float(p), state=state, call=call)
+
+
+def bernoulli(
+    input: Tensor, p: float | None = None, *, generator: Generator | None = None
+) -> Tensor:
+    """1 with the probability that `input` (or `p`) gives for each element, else 0; no gradient."""
+    x = check_tensor("bernoulli", input)
+    if p is None:
+        demand_floating("bernoulli", x)
+    return Tensor(_bernoulli(x, x.data if p is None else float(p), generator), x.backend)
+
+
+def _bernoulli(x: Tensor, p: Any, generator: Generator | None) -> Any:
+    if isinstance(p, float) and not 0.0 <= p <= 1.0:
+        raise ArgumentError(f"bernoulli: p must be in [0, 1], got {p}.")
+    state, call = generator_of(generator, x.backend).draw(x.backend)
+    return x.backend.kernels.bernoulli(state, call, p, x.shape, x.dtype)
+
+
+def uniform_(
+    self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Fill with uniform numbers in [a, b)."""
+    before_inplace("uniform_", self)
+    demand_floating("uniform_", self)
+    if a > b:
+        raise ArgumentError(f"uniform_: the lower bound {a} is above the upper {b}.")
+    state, call = generator_of(generator, self.backend).draw(self.backend)
+    y = self.backend.kernels.uniform(state, call, float(a), float(b), self.shape, self.dtype)
+    return overwrite_raw("uniform_", self, y)
+
+
+def normal_(
+    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Fill with normal numbers."""
+    before_inplace("normal_", self)
+    demand_floating("normal_", self)
+    if std < 0:
+        raise ArgumentError(f"normal_: std must not be negative, got {std}.")
+    state, call = generator_of(generator, self.backend).draw(self.backend)
+    y = self.backend.kernels.normal(state, call, float(mean), float(std), self.shape, self.dtype)
+    return overwrite_raw("normal_", self, y)
+
+
+def bernoulli_(
+    self: Tensor, p: float | Tensor = 0.5, *, generator: Generator | None = None
+) -> Tensor:
+    """Fill with 1 with probability `p` (a number or a tensor that broadcasts), else 0."""
+    before_inplace("bernoulli_", self)
+    probability = p.detach().data if isinstance(p, Tensor) else float(p)
+    return overwrite_raw("bernoulli_", self, _bernoulli(self, probability, generator))
+
+
+def random_(
+    self: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None
+) -> Tensor:
+    """Fill with whole numbers in [low, high)."""
+    before_inplace("random_", self)
+    if dtypes.is_floating(self.dtype) or self.dtype == dtypes.bool_:
+        raise DTypeError(f"random_: needs an integer tensor, got {self.dtype.name}.")
+    if high is None:
+        low, high = 0, low
+    if low >= high:
+        raise ArgumentError(f"random_: low {low} must be below high {high}.")
+    state, call = generator_of(generator, self.backend).draw(self.backend)
+    y = self.backend.kernels.uniform(state, call, low, high, self.shape, self.dtype)
+    return overwrite_raw("random_", self, y)

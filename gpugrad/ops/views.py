@@ -1,0 +1,270 @@
+"""Views: another shape of the same memory. Each derivative is a view (or a sum) again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd.function import Function, describe
+from ..errors import ArgumentError, ShapeError
+from ..tensor import Tensor
+from .operands import axis, check_tensor, shape_of
+
+
+class Reshape(Function):
+    """y = x in another shape;  dx = dy in x's."""
+
+    view = True
+
+    def forward(self, x: Any, shape: tuple[int, ...]) -> Any:
+        self.of = x.shape
+        return x.reshape(shape)
+
+    def backward(self, dy: Tensor) -> Any:
+        return Reshape.apply(dy.contiguous(), shape=self.of)
+
+
+class Permute(Function):
+    """y = x with its axes in another order;  dx = dy with them back."""
+
+    view = True
+
+    def forward(self, x: Any, dims: tuple[int, ...]) -> Any:
+        self.dims = dims
+        return x.transpose(dims)
+
+    def backward(self, dy: Tensor) -> Any:
+        back = [0] * len(self.dims)
+        for i, d in enumerate(self.dims):
+            back[d] = i
+        return Permute.apply(dy, dims=tuple(back))
+
+
+class Expand(Function):
+    """y = x repeated along axes of length 1, without memory;  dx = dy summed over them."""
+
+    view = True
+
+    def forward(self, x: Any, shape: tuple[int, ...]) -> Any:
+        if x.size == 1 and type(x) is np.ndarray and x.dtype.isbuiltin == 1:
+            return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))  # 8 times as fast
+        return np.broadcast_to(x, shape)  # dispatches to the array's own library
+
+    def backward(self, dy: Tensor) -> Any:
+        return dy  # the engine sums it to x's shape
+
+
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """`input` in another shape of as many elements; one size may be -1. A view where one exists."""
+    x = check_tensor("reshape", input).data
+    wanted = _complete("reshape", shape_of("reshape", shape), input)
+    if not x.flags.c_contiguous and not _viewable(x.shape, x.strides, wanted):
+        input = input.contiguous()
+    return Reshape.apply(input, shape=wanted)
+
+
+def view(input: Tensor, *shape: Any) -> Tensor:
+    """As `reshape`, but never a copy: raises ShapeError where the memory does not allow it.
+
+    A dtype instead of a shape is not supported.
+    """
+    x = check_tensor("view", input).data
+    if len(shape) == 1 and isinstance(shape[0], (np.dtype, type)):
+        raise ArgumentError("view(dtype): reinterpreting bytes is not supported; use to(dtype).")
+    wanted = _complete("view", shape_of("view", shape), input)
+    if not x.flags.c_contiguous and not _viewable(x.shape, x.strides, wanted):
+        raise ShapeError(
+            f"view: shape {wanted} does not fit strides {input.stride()} of {describe(input)}.\n"
+            "  Use reshape(), which copies where it must."
+        )
+    return Reshape.apply(input, shape=wanted)
+
+
+def _complete(name: str, shape: tuple[int, ...], input: Tensor) -> tuple[int, ...]:
+    """`shape` with -1 filled in, checked against the number of elements."""
+    size = input.data.size
+    if math.prod(shape) == size and (not shape or min(shape) >= 0):
+        return shape
+    if -1 in shape:
+        known = math.prod([n for n in shape if n != -1])
+        if shape.count(-1) == 1 and known and size % known == 0:
+            shape = tuple([size // known if n == -1 else n for n in shape])
+    if any(n < 0 for n in shape) or math.prod(shape) != size:
+        raise ShapeError(
+            f"{name}: {input.shape} ({size} elements) cannot take the shape {shape} "
+            f"({'at most one -1 is allowed' if shape.count(-1) > 1 else _counted(shape)})."
+        )
+    return shape
+
+
+def _counted(shape: tuple[int, ...]) -> str:
+    known = math.prod([n for n in shape if n != -1])
+    return f"a multiple of {known} elements" if -1 in shape else f"{known} elements"
+
+
+def _viewable(shape: Sequence[int], strides: Sequence[int], wanted: Sequence[int]) -> bool:
+    """True where `wanted` is a view: each group of merged or split axes is gapless in memory."""
+    if math.prod(shape) == 0:
+        return True
+    old = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
+    new = [n for n in wanted if n != 1]
+    i = j = 0
+    while i < len(old) and j < len(new):
+        first, left, right = i, old[i][0], new[j]
+        i, j = i + 1, j + 1
+        while left != right:
+            if left < right:
+                left, i = left * old[i][0], i + 1
+            else:
+                right, j = right * new[j], j + 1
+        if any(old[k][1] != old[k + 1][0] * old[k + 1][1] for k in range(first, i - 1)):
+            return False
+    return True
+
+
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input` in the shape of `other`, as a view."""
+    return view(input, other.shape)
+
+
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input` in the shape of `other`."""
+    return reshape(input, other.shape)
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Axes start_dim to end_dim become one."""
+    n = input.ndim
+    first, last = axis("flatten", start_dim, n), axis("flatten", end_dim, n)
+    if first > last:
+        raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}.")
+    shape = input.shape
+    return reshape(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
+
+
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """Axis `dim` becomes axes of `sizes`; one may be -1."""
+    dim = axis("unflatten", dim, input.ndim)
+    known = math.prod([n for n in sizes if n != -1])
+    length = input.shape[dim]
+    full = [length // known if n == -1 and known else n for n in sizes]
+    if math.prod(full) != length:
+        raise ShapeError(f"unflatten: axis {dim} of length {length} is not {tuple(sizes)}.")
+    return reshape(input, (*input.shape[:dim], *full, *input.shape[dim + 1 :]))
+
+
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """The axes in the order `dims`."""
+    order = tuple([axis("permute", d, input.ndim) for d in shape_of("permute", dims)])
+    if sorted(order) != list(range(input.ndim)):
+        raise ShapeError(f"permute: {order} does not name each of {input.ndim} axes once.")
+    return Permute.apply(input, dims=order)
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Axes dim0 and dim1 change places."""
+    n = input.ndim
+    a, b = axis("transpose", dim0, n), axis("transpose", dim1, n)
+    order = list(range(n))
+    if n:
+        order[a], order[b] = b, a
+    return Permute.apply(input, dims=tuple(order))
+
+
+swapaxes = transpose
+
+
+def t(input: Tensor) -> Tensor:
+    """The transpose of a matrix; vectors and 0-d tensors as they are."""
+    if input.ndim > 2:
+        raise ShapeError(f"t: at most 2 axes, got {describe(input)}. Use .mT or transpose().")
+    return transpose(input, 0, 1) if input.ndim == 2 else input
+
+
+def matrix_transpose(input: Tensor) -> Tensor:
+    """The last two axes change places: ``x.mT``."""
+    n = input.data.ndim
+    if n < 2:
+        raise ShapeError(f"mT: at least 2 axes are needed, got {describe(input)}.")
+    order = (1, 0) if n == 2 else (*range(n - 2), n - 1, n - 2)
+    return Permute.apply(input, dims=order)
+
+
+def reverse_axes(input: Tensor) -> Tensor:
+    """All axes in reverse order: ``x.T``."""
+    return Permute.apply(input, dims=tuple(range(input.ndim))[::-1])
+
+
+def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """Axes `source` move to `destination`; the others keep their order."""
+    n = input.ndim
+    start = [source] if isinstance(source, int) else list(source)
+    end = [destination] if isinstance(destination, int) else list(destination)
+    if len(start) != len(end):
+        raise ShapeError(f"movedim: {len(start)} axes cannot move to {len(end)} places.")
+    start = [axis("movedim", d, n) for d in start]
+    end = [axis("movedim", d, n) for d in end]
+    if len(set(start)) != len(start) or len(set(end)) != len(end):
+        raise ShapeError(f"movedim: an axis is named twice in {start} or {end}.")
+    order = [d for d in range(n) if d not in start]
+    for place, d in sorted(zip(end, start, strict=True)):
+        order.insert(place, d)
+    return Permute.apply(input, dims=tuple(order))
+
+
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """Without axes of length 1: all of them, or those in `dim`."""
+    n = input.ndim
+    if dim is None:
+        drop = range(n)
+    else:
+        drop = [axis("squeeze", d, n) for d in ([dim] if isinstance(dim, int) else dim)]  # type: ignore[assignment]
+    shape = tuple([m for i, m in enumerate(input.shape) if m != 1 or i not in drop])
+    return reshape(input, shape)
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """With an axis of length 1 at `dim`."""
+    dim = axis("unsqueeze", dim, input.ndim + 1)
+    return reshape(input, (*input.shape[:dim], 1, *input.shape[dim:]))
+
+
+def expand(input: Tensor, *sizes: Any) -> Tensor:
+    """Axes of length 1 repeated to `sizes`, without memory; -1 keeps a length."""
+    wanted = shape_of("expand", sizes)
+    given = input.data.shape
+    extra = len(wanted) - len(given)
+    if -1 in wanted:
+        wanted = tuple(
+            [given[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(wanted)]
+        )
+    legal = extra >= 0 and all(n in (1, m) for n, m in zip(given, wanted[extra:], strict=True))
+    if not legal or any(n < 0 for n in wanted):
+        raise ShapeError(
+            f"expand: {given} does not expand to {wanted}: only axes of length 1 repeat, and new "
+            "ones come in front."
+        )
+    return Expand.apply(input, shape=wanted)
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input` expanded to the shape of `other`."""
+    return expand(input, other.shape)
+
+
+def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
+    """`input` expanded to `shape`."""
+    return expand(input, shape)
+
+
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """All tensors expanded to their common shape."""
+    try:
+        shape = np.broadcast_shapes(*[x.shape for x in tensors])
+    except ValueError:
+        shapes = ", ".join(str(x.shape) for x in tensors)
+        raise ShapeError(f"broadcast_tensors: {shapes} do not broadcast.") from None
+    return tuple([expand(x, shape) for x in tensors])

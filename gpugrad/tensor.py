@@ -1,0 +1,330 @@
+"""Tensor: an array, the backend that computes with it, and its place in the autograd graph.
+
+Operations live in ``gpugrad.ops``; its `methods` table attaches them here, so that this file
+depends on nothing above it. ``gpugrad/methods.pyi`` declares them for type checkers.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import backends
+from . import dtype as dtypes
+from .backends import Array, Backend
+from .device import Device
+from .dtype import DType
+from .errors import ArgumentError, DTypeError, GraphError, ShapeError
+
+if TYPE_CHECKING:
+    from .autograd.function import Node
+    from .methods import TensorMethods
+else:
+
+    class TensorMethods:
+        """Filled by gpugrad.ops.methods."""
+
+        __slots__ = ()
+
+
+class VersionCounter:
+    """How often a memory was changed in place; one object for a tensor and all its views."""
+
+    version: int = 0
+    changed_by: str = ""
+    views: list[weakref.ref[Tensor]] | None = None
+
+    def changed(self, operation: str) -> None:
+        """Count one change, made by `operation`."""
+        self.version += 1
+        self.changed_by = operation
+
+    def add_view(self, view: Tensor) -> None:
+        """Remember a view; dead ones are swept out as the list grows."""
+        views = self.views
+        if views is None:
+            views = self.views = []
+        elif len(views) >= 16 and len(views) & (len(views) - 1) == 0:  # 16, 32, 64, ...
+            views[:] = [r for r in views if r() is not None]
+        views.append(weakref.ref(view))
+
+    def live_views(self) -> list[Tensor]:
+        """The views that still exist."""
+        found = [r() for r in self.views or ()]
+        return [v for v in found if v is not None]
+
+
+class Tensor(TensorMethods):
+    """An n-dimensional array on a device, which can require gradients. Made by ``gg.tensor``.
+
+    ``data`` is the raw array (NumPy's on cpu and sim, CuPy's on cuda), ``backend`` computes with
+    it. ``grad`` is the accumulated gradient of a leaf, ``grad_fn`` what made the tensor.
+    Names, semantics and defaults are PyTorch's.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_accumulator",
+        "_counter",
+        "_hooks",
+        "_is_view",
+        "_requires_grad",
+        "backend",
+        "data",
+        "grad",
+        "grad_fn",
+    )
+
+    data: Array
+    backend: Backend
+    grad: Tensor | None
+    grad_fn: Node | None
+    _requires_grad: bool
+    _counter: VersionCounter
+    _hooks: Any
+    _accumulator: Any
+    _is_view: bool
+    _keeps_values = False  # True where a new `data` array holds the same values
+
+    def __init__(self, data: Array, backend: Backend, requires_grad: bool = False) -> None:
+        self.data = data
+        self.backend = backend
+        self.grad = None
+        self.grad_fn = None
+        self._requires_grad = requires_grad
+        self._counter = VersionCounter()
+        self._hooks = None
+        self._accumulator = None
+        self._is_view = False
+
+    # ---- what it is ------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> DType:
+        """The element type, e.g. ``gg.float32``."""
+        return self.data.dtype
+
+    @property
+    def device(self) -> Device:
+        """Where the tensor lives."""
+        return self.backend.device
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.data.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.data.nbytes
+
+    def dim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return int(self.data.size)
+
+    def element_size(self) -> int:
+        """Bytes of one element."""
+        return self.itemsize
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the length of one axis."""
+        return self.shape if dim is None else self.shape[_axis("size", dim, self.ndim)]
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Steps between neighbours along each axis, or one, in elements."""
+        strides = tuple([s // self.itemsize for s in self.data.strides])
+        return strides if dim is None else strides[_axis("stride", dim, self.ndim)]
+
+    def is_contiguous(self) -> bool:
+        """True for row-major memory without gaps."""
+        return bool(self.data.flags.c_contiguous)
+
+    def is_floating_point(self) -> bool:
+        """True for float16, bfloat16, float32 and float64."""
+        return dtypes.is_floating(self.dtype)
+
+    @property
+    def is_cuda(self) -> bool:
+        """True where the array can be shared through ``__cuda_array_interface__``."""
+        return hasattr(self.data, "__cuda_array_interface__")
+
+    # ---- its place in the graph ---------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """True where gradients flow to this tensor. Can be set on leaves of floating dtype."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if self.grad_fn is not None and not value:
+            raise GraphError(
+                "requires_grad can only be set to False on leaf tensors.\n"
+                "  Use detach() for the same values without history."
+            )
+        if value and not dtypes.is_floating(self.dtype):
+            raise DTypeError(
+                f"only floating tensors can require gradients; this one is {self.dtype.name}."
+            )
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set `requires_grad` and return the tensor itself."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """True for tensors that no recorded operation made."""
+        return self.grad_fn is None
+
+    @property
+    def _version(self) -> int:
+        """How often the memory was changed in place."""
+        return self._counter.version
+
+    def detach(self) -> Tensor:
+        """The same memory without history. In-place changes are seen by both, and noticed."""
+        result = Tensor(self.data[...], self.backend)
+        result._counter = self._counter
+        return result
+
+    # ---- Python values ----------------------------------------------------------------------
+
+    def item(self) -> Any:
+        """The value of a tensor with one element, as a Python number."""
+        if self.data.size != 1:
+            raise ShapeError(
+                f"item(): a tensor of shape {self.shape} has {self.data.size} elements, not 1.\n"
+                "  Use tolist() or numpy() for several."
+            )
+        value = self.backend.to_numpy(self.data).reshape(())[()]
+        return float(value) if dtypes.is_floating(self.dtype) else value.item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers; a number for a 0-d tensor."""
+        values = self.backend.to_numpy(self.data)
+        return (values.astype(np.float32) if values.dtype == dtypes.bfloat16 else values).tolist()
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The values as a NumPy array: the same memory on cpu and sim, a copy from a GPU.
+
+        Raises GraphError for a tensor that requires a gradient: changes would be unseen.
+        """
+        if self._requires_grad:
+            raise GraphError("numpy(): this tensor requires a gradient. Use detach().numpy().")
+        self.backend.synchronize()
+        if isinstance(self.data, np.ndarray):
+            return self.data
+        return self.backend.to_numpy(self.data)
+
+    def _scalar(self, kind: str) -> Any:
+        if self.data.size != 1:
+            raise ShapeError(
+                f"{kind}(): only a tensor of one element has a {kind} value; this one has shape "
+                f"{self.shape}." + ("\n  Use any() or all()." if kind == "bool" else "")
+            )
+        return self.item()
+
+    def __bool__(self) -> bool:
+        return bool(self._scalar("bool"))
+
+    def __int__(self) -> int:
+        return int(self._scalar("int"))
+
+    def __float__(self) -> float:
+        return float(self._scalar("float"))
+
+    def __complex__(self) -> complex:
+        return complex(self._scalar("complex"))
+
+    def __index__(self) -> int:
+        value = self._scalar("index")
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise DTypeError(
+                f"only integer tensors can be an index; this one is {self.dtype.name}."
+            )
+        return value
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise ShapeError("len(): a 0-d tensor has no length.")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise ShapeError("iteration over a 0-d tensor.")
+        return iter(self.unbind(0))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value).any())
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        from .display import text
+
+        return text(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if spec and self.ndim == 0 else str(self), spec)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        """A new leaf with the same values, gradient and flags; results of operations refuse."""
+        if self.grad_fn is not None:
+            raise GraphError(
+                "deepcopy: only leaf tensors can be copied with their gradient state.\n"
+                "  Use clone() to keep the history, or detach().clone()."
+            )
+        copy = self.__class__.__new__(self.__class__)
+        memo[id(self)] = copy
+        Tensor.__init__(copy, self.backend.kernels.contiguous(self.data), self.backend)
+        copy._requires_grad = self._requires_grad
+        if self.grad is not None:
+            copy.grad = self.grad.detach().clone()
+        return copy
+
+    def __reduce__(self) -> Any:
+        raise ArgumentError(
+            "tensors are not pickled: a pickle can run any code when it is read.\n"
+            "  Use gg.save and gg.load (safetensors), or numpy()."
+        )
+
+    __reduce_ex__: Callable[..., Any] = lambda self, protocol: self.__reduce__()
+
+
+def _axis(name: str, dim: int, ndim: int) -> int:
+    """A legal axis from `dim`, which may count from the end."""
+    if not -ndim <= dim < ndim:
+        from .errors import IndexOutOfRangeError
+
+        raise IndexOutOfRangeError(
+            f"{name}: dim {dim} is out of range for {ndim} axes; legal are {-ndim} to {ndim - 1}."
+        )
+    return dim % ndim
+
+
+def backend_of(device: str | Device | None, like: Tensor | None = None) -> Backend:
+    """The backend that `device` names; without one that of `like`, or the CPU's."""
+    if device is None:
+        return like.backend if like is not None else backends.get("cpu")
+    return backends.get(device)
