@@ -1,0 +1,145 @@
+"""Layers, activations and losses as functions: `import gpugrad.nn.functional as F`.
+
+Names, arguments and defaults are PyTorch's. `inplace` is accepted by activations for PyTorch's
+sake and has no effect: the result is a new tensor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import ops
+from ..autograd import Function
+from ..errors import ArgumentError
+from ..ops import cross_entropy, linear, nll_loss, sigmoid, softplus, tanh
+from ..ops import log_sigmoid as logsigmoid
+from ..tensor import Tensor
+from .loss_functions import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+)
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "dropout",
+    "elu",
+    "gelu",
+    "hardtanh",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsigmoid",
+    "mish",
+    "mse_loss",
+    "nll_loss",
+    "relu",
+    "relu6",
+    "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "softmax",
+    "softmin",
+    "softplus",
+    "tanh",
+]
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(input, 0)."""
+    return ops.relu(input)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """input where it is above 0, else negative_slope input."""
+    return ops.leaky_relu(input, negative_slope)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """input where it is above 0, else alpha (exp(input) - 1)."""
+    return ops.elu(input, alpha)
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """input Phi(input), Phi the normal distribution function; "tanh": its usual approximation."""
+    return ops.gelu(input, approximate)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """input sigmoid(input)."""
+    return ops.silu(input)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """input tanh(softplus(input))."""
+    return ops.mish(input)
+
+
+class HardTanh(Function):
+    """y = min(max(x, low), high);  dx = dy where low < x < high, else 0 (at the ends, too)."""
+
+    def forward(self, x: Any, low: float, high: float) -> Any:
+        self.low, self.high = low, high
+        self.save(x)
+        return self.kernels.unary("clamp", x, low, high)
+
+    def backward(self, dy: Tensor) -> Any:
+        (x,) = self.saved
+        return ops.where((x > self.low) & (x < self.high), dy, 0.0)
+
+
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
+    """min(max(input, min_val), max_val); no gradient at the ends and beyond."""
+    if min_val >= max_val:
+        raise ArgumentError(
+            f"hardtanh(min_val={min_val}, max_val={max_val}): min_val must be the smaller"
+        )
+    result: Tensor = HardTanh.apply(input, low=float(min_val), high=float(max_val))
+    return result
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """min(max(input, 0), 6)."""
+    return hardtanh(input, 0.0, 6.0)
+
+
+def _axis(operation: str, dim: int | None) -> int:
+    if dim is None:
+        raise ArgumentError(
+            f"{operation}(dim=None): name the axis, e.g. dim=-1 for the last or dim=1 for classes "
+            "(PyTorch guesses it from the number of axes)"
+        )
+    return dim
+
+
+def softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
+    """exp(input) / sum(exp(input)) along dim; dtype: cast first."""
+    x = input if dtype is None else input.to(dtype)
+    return ops.softmax(x, _axis("softmax", dim))
+
+
+def softmin(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
+    """softmax(-input) along dim."""
+    return softmax(-input, dim, dtype=dtype)
+
+
+def log_softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
+    """input - log(sum(exp(input))) along dim; dtype: cast first."""
+    x = input if dtype is None else input.to(dtype)
+    return ops.log_softmax(x, _axis("log_softmax", dim))
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """input / (1 - p) with probability 1 - p, else 0; input itself unless training."""
+    return ops.dropout(input, p, training)

@@ -1,0 +1,161 @@
+"""Buckets: the parameters of one group that one kernel launch steps together.
+
+They share device, dtype and the number of steps taken. The learning rate and that number live on
+the device (`hyper`), so a step reads nothing back and can be captured in a CUDA graph. Parameters
+part ways, without a host read, when one of them gets no gradient in a step: its count stays behind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from .. import dtype as dtypes
+from ..backends import Array, Backend
+from ..dtype import DType
+from ..errors import DeviceError, DTypeError, GpugradError, ShapeError
+from ..tensor import Tensor
+
+
+class Bucket:
+    """Parameters with their state arrays, and {learning rate, steps done} on their device."""
+
+    __slots__ = (
+        "arrays",
+        "backend",
+        "dtype",
+        "hyper",
+        "lr",
+        "params",
+        "states",
+        "strided",
+        "ticket",
+    )
+
+    def __init__(self, params: Sequence[Tensor], states: dict[str, list[Array]]) -> None:
+        self.params = list(params)
+        self.states = states
+        self.backend: Backend = params[0].backend
+        self.dtype: DType = params[0].dtype
+        self.lr = math.nan  # what hyper[0] holds; NaN, which equals no rate: nothing yet
+        self.hyper = self.backend.empty((2,), dtypes.float64)
+        self.ticket = filled(self.backend, (1,), dtypes.int32, 0)
+        self.read_parameters()
+
+    def read_parameters(self) -> None:
+        """Notes the arrays the parameters hold now. Raises ShapeError unless the state fits."""
+        self.arrays = [p.data for p in self.params]
+        for states in self.states.values():
+            for state, array in zip(states, self.arrays, strict=True):
+                if state.shape != array.shape:
+                    raise ShapeError(
+                        f"optimizer: a parameter changed shape from {tuple(state.shape)} to "
+                        f"{tuple(array.shape)}; make a new optimizer for it"
+                    )
+        self.strided = [i for i, a in enumerate(self.arrays) if not a.flags.c_contiguous]
+
+    def ready(self) -> bool:
+        """Whether all parameters have gradients, and still hold the noted arrays."""
+        for param, array in zip(self.params, self.arrays, strict=True):
+            if param.grad is None or param.data is not array:
+                return False
+        return True
+
+    def set_steps(self, steps: float) -> None:
+        """Writes the number of steps done."""
+        self.backend.kernels.fill(self.hyper[1:], float(steps))
+
+    def steps(self) -> int:
+        """Reads the number of steps done; waits for the device."""
+        return int(self.backend.to_numpy(self.hyper)[1])
+
+    def set_lr(self, lr: float) -> None:
+        """Uploads the learning rate; called only when it has changed."""
+        self.backend.kernels.fill(self.hyper[:1], float(lr))
+        self.lr = lr
+
+    def add_state(self, names: Sequence[str]) -> None:
+        """Makes missing state arrays, zero, of the accumulation dtype; forgets the others."""
+        dtype = dtypes.accumulation(self.dtype)
+        self.states = {
+            name: self.states.get(name)
+            or [filled(self.backend, p.shape, dtype, 0) for p in self.params]
+            for name in names
+        }
+
+    def part(self, keep: Sequence[int]) -> Bucket:
+        """A bucket of some of the parameters, with their state and the same count of steps."""
+        states = {name: [arrays[i] for i in keep] for name, arrays in self.states.items()}
+        new = Bucket([self.params[i] for i in keep], states)
+        if new.backend is self.backend:
+            self.backend.kernels.copy(self.hyper, new.hyper)
+            new.lr = self.lr
+        else:
+            new.set_steps(self.steps())
+        new._fit_states(self.backend)
+        return new
+
+    def _fit_states(self, source: Backend) -> None:
+        """Brings the state arrays to the device and accumulation dtype of the parameters."""
+        dtype = dtypes.accumulation(self.dtype)
+        for arrays in self.states.values():
+            for i, array in enumerate(arrays):
+                if self.backend is not source:
+                    array = self.backend.from_numpy(source.to_numpy(array))
+                if array.dtype != dtype:
+                    array = self.backend.kernels.cast(array, dtype)
+                arrays[i] = array
+
+    def gradients(self) -> list[Array]:
+        """The gradients as a kernel wants them: contiguous.
+
+        Raises ShapeError, DTypeError or DeviceError unless each agrees with its parameter.
+        """
+        grads, dtype, backend = [], self.dtype, self.backend
+        for param, array in zip(self.params, self.arrays, strict=True):
+            grad: Any = param.grad
+            if not isinstance(grad, Tensor):
+                raise DTypeError(f"optimizer: a gradient is a {type(grad).__name__}, not a Tensor")
+            data = grad.data
+            if data.shape != array.shape or grad.backend is not backend or data.dtype != dtype:
+                raise _unfit(param, grad)
+            if not data.flags.c_contiguous:
+                data = backend.kernels.contiguous(data)
+            grads.append(data)
+        return grads
+
+
+def _unfit(param: Tensor, grad: Tensor) -> GpugradError:
+    text = (
+        f"optimizer: a gradient of shape {tuple(grad.shape)}, {grad.dtype.name} on {grad.device} "
+        f"was put on a parameter of shape {tuple(param.shape)}, {param.dtype.name} on "
+        f"{param.device}; they must agree."
+    )
+    if grad.shape != param.shape:
+        return ShapeError(text)
+    kind = DeviceError if grad.device != param.device else DTypeError
+    return kind(f"{text}\n  param.grad = grad.to(param.device, param.dtype) converts it.")
+
+
+def split(bucket: Bucket) -> list[Bucket]:
+    """Parts of a bucket such that in each all parameters, or none, have a gradient, and all agree
+    in device and dtype (a model may have been moved since)."""
+    parts: dict[Any, list[int]] = {}
+    for i, param in enumerate(bucket.params):
+        key = (param.grad is not None, param.backend.device, param.dtype)
+        parts.setdefault(key, []).append(i)
+    if len(parts) == 1 and (bucket.backend, bucket.dtype) == (
+        bucket.params[0].backend,
+        bucket.params[0].dtype,
+    ):
+        bucket.read_parameters()
+        return [bucket]
+    return [bucket.part(keep) for keep in parts.values()]
+
+
+def filled(backend: Backend, shape: Sequence[int], dtype: DType, value: float) -> Array:
+    """A new array full of one value."""
+    array = backend.empty(tuple(shape), dtype)
+    backend.kernels.fill(array, value)
+    return array

@@ -1,0 +1,246 @@
+"""Optimizer: parameter groups, their state, and the step that hands both to one kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from .. import dtype as dtypes
+from ..autograd import enable_grad
+from ..backends import Array, Kernels
+from ..errors import ArgumentError, DTypeError, GraphError
+from ..nn.parameter import zero_gradient
+from ..tensor import Tensor
+from . import checkpoint
+from .buckets import Bucket, split
+
+Group = dict[str, Any]
+
+
+class Plan:
+    """How one group is stepped: its buckets, and the parameters that never had a gradient yet."""
+
+    __slots__ = ("buckets", "waiting")
+
+    def __init__(self, params: Iterable[Tensor]) -> None:
+        self.buckets: list[Bucket] = []
+        self.waiting = list(params)
+
+
+class Optimizer:
+    """Base of all optimizers.
+
+    params: an iterable of parameters, or of dictionaries ("groups") with the key "params" and
+    options of their own; missing options are taken from `defaults`.
+
+    A step is one kernel launch for each group (and each dtype and device in it). A parameter whose
+    `grad` is None is passed over and its step count stays. State of float16 and bfloat16
+    parameters is kept in float32. Writing to `group["lr"]` and other options takes effect at once.
+
+    Subclasses give `_state_names` and `_launch`.
+    """
+
+    _count_in_state: ClassVar[bool] = True  # whether state_dict has "step", as PyTorch's class does
+
+    def __init__(self, params: Any, defaults: Group) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError(
+                f"{type(self).__name__}(params): expected an iterable of parameters, "
+                f"got a single tensor; write [tensor]"
+            )
+        self.defaults = defaults
+        self.param_groups: list[Group] = []
+        self.step_count = 0
+        self._operation = f"{type(self).__name__}.step"
+        self._plans: list[Plan] = []
+        groups = list(params)
+        if not groups:
+            raise ArgumentError(
+                f"{type(self).__name__}(params): the parameter list is empty. An iterator such as "
+                "model.parameters() can be used once; and layers in a plain list are not found "
+                "(use nn.ModuleList)."
+            )
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    # ---- what a subclass gives ---------------------------------------------------------------
+
+    def _state_names(self, group: Group) -> tuple[str, ...]:
+        """Names of the state tensors that each parameter has under these options."""
+        raise NotImplementedError
+
+    def _launch(
+        self, kernels: Kernels, group: Group, bucket: Bucket, p: list[Array], g: list[Array]
+    ) -> None:
+        """Calls the kernel on parameters p and gradients g."""
+        raise NotImplementedError
+
+    def _check_group(self, group: Group) -> None:
+        """Raises ArgumentError for options out of range."""
+        self._at_least_zero(group, "lr", "weight_decay")
+
+    def _at_least_zero(self, group: Group, *names: str) -> None:
+        for name in names:
+            value = group[name]
+            if isinstance(value, Tensor) or not value >= 0:
+                raise ArgumentError(
+                    f"{type(self).__name__}({name}={value!r}): must be a number of at least 0"
+                )
+
+    # ---- groups ------------------------------------------------------------------------------
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Adds {"params": ..., options}; e.g. layers that begin to train later."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, not a {type(param_group).__name__}")
+        params = param_group.get("params")
+        if params is None:
+            raise ArgumentError(f"{type(self).__name__}: a parameter group has no key 'params'")
+        if isinstance(params, (set, frozenset)):
+            raise TypeError(
+                "parameters must come in an ordered collection; the order of a set changes"
+            )
+        params = [params] if isinstance(params, Tensor) else list(params)
+        group = {**param_group, "params": params}
+        for name, default in self.defaults.items():
+            group.setdefault(name, default)
+        self._check_params(params)
+        self._check_group(group)
+        self.param_groups.append(group)
+        self._plans.append(Plan(params))
+
+    def _check_params(self, params: list[Any]) -> None:
+        name = type(self).__name__
+        seen = {id(p) for group in self.param_groups for p in group["params"]}
+        for i, p in enumerate(params):
+            if not isinstance(p, Tensor):
+                raise TypeError(f"{name}: params[{i}] is a {type(p).__name__}, not a Tensor")
+            if not p.is_leaf:
+                raise GraphError(
+                    f"{name}: params[{i}] of shape {tuple(p.shape)} is the result of an operation "
+                    "and gets no gradient of its own; pass the leaf tensor it was computed from, "
+                    "or detach() it"
+                )
+            if not dtypes.is_floating(p.dtype):
+                raise DTypeError(f"{name}: params[{i}] is {p.dtype}; only floating can be trained")
+            if id(p) in seen:
+                raise ArgumentError(
+                    f"{name}: params[{i}] of shape {tuple(p.shape)} appears twice; each parameter "
+                    "may be in one group, once"
+                )
+            seen.add(id(p))
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets the gradients of all parameters (or fills them with zeros)."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                zero_gradient(p, set_to_none)
+
+    # ---- stepping ----------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Changes the parameters along their gradients, in place.
+
+        closure: a function that clears the gradients, computes the loss, calls backward and
+        returns the loss; it is called first, and its result returned.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group, plan in zip(self.param_groups, self._plans, strict=True):
+            if plan.waiting:
+                _admit(plan)
+            self._step_group(group, plan)
+        self.step_count += 1
+        return loss
+
+    def _step_group(self, group: Group, plan: Plan) -> None:
+        names = self._state_names(group)
+        lr = group["lr"]
+        for bucket in _current(plan):
+            if tuple(bucket.states) != names:
+                self._change_state(bucket, names)
+            grads = bucket.gradients()
+            if bucket.lr != lr:
+                bucket.set_lr(lr)
+            kernels = bucket.backend.kernels
+            if not bucket.strided:
+                self._launch(kernels, group, bucket, bucket.arrays, grads)
+            else:
+                arrays = list(bucket.arrays)
+                for i in bucket.strided:
+                    arrays[i] = kernels.contiguous(arrays[i])
+                self._launch(kernels, group, bucket, arrays, grads)
+                for i in bucket.strided:
+                    kernels.copy(arrays[i], bucket.arrays[i])
+            for p in bucket.params:
+                p._counter.changed(self._operation)
+
+    def _change_state(self, bucket: Bucket, names: tuple[str, ...]) -> None:
+        bucket.add_state(names)
+
+    # ---- state -------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> dict[Tensor, dict[str, Any]]:
+        """Parameter -> {"step": count, name: tensor, ...}; the tensors are the live ones.
+
+        Reading it waits for the device, where the counts are.
+        """
+        return {
+            param: entry
+            for plan in self._plans
+            for bucket in plan.buckets
+            for param, entry in checkpoint.entries(bucket, self._count_in_state)
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """{"state": {index: {"step": ..., ...}}, "param_groups": [{options, "params": indices}]}.
+
+        The layout is PyTorch's. The tensors are the live ones; `gg.save` writes them as they are.
+        """
+        return checkpoint.collect(self)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on where another optimizer of the same kind stood: options, counts and state.
+
+        Raises DataError, changing nothing, when groups or shapes do not fit.
+        """
+        checkpoint.load(self, state_dict)
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            count = sum(p.numel() for p in group["params"])
+            lines.append(
+                f"Parameter group {i}: {len(group['params'])} tensors, {count:,} parameters"
+            )
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def _admit(plan: Plan) -> None:
+    """Parameters with their first gradient get buckets of their own, with no steps done."""
+    ready: dict[Any, list[Tensor]] = {}
+    waiting = []
+    for p in plan.waiting:
+        if p.grad is None:
+            waiting.append(p)
+        else:
+            ready.setdefault((p.backend.device, p.dtype), []).append(p)
+    plan.waiting = waiting
+    for params in ready.values():
+        bucket = Bucket(params, {})
+        bucket.set_steps(0)
+        plan.buckets.append(bucket)
+
+
+def _current(plan: Plan) -> list[Bucket]:
+    """The buckets whose parameters all have gradients; buckets are split where only some have."""
+    if all(bucket.ready() for bucket in plan.buckets):
+        return plan.buckets
+    plan.buckets = [part for bucket in plan.buckets for part in split(bucket)]
+    return [bucket for bucket in plan.buckets if bucket.params[0].grad is not None]
