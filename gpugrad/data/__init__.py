@@ -1,0 +1,41 @@
+"""Data sets, loaders, and the files they come from."""
+
+from gpugrad.data.collate import default_collate, default_convert
+from gpugrad.data.dataset import (
+    ConcatDataset,
+    Dataset,
+    Subset,
+    TensorDataset,
+    random_split,
+)
+from gpugrad.data.idx import read_idx
+from gpugrad.data.loader import DataLoader
+from gpugrad.data.mnist import MNIST, load_mnist
+from gpugrad.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+
+__all__ = [
+    "MNIST",
+    "BatchSampler",
+    "ConcatDataset",
+    "DataLoader",
+    "Dataset",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "Subset",
+    "TensorDataset",
+    "default_collate",
+    "default_convert",
+    "get_worker_info",
+    "load_mnist",
+    "random_split",
+    "read_idx",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "get_worker_info":  # from a module that is slow to import
+        from gpugrad.data.workers import get_worker_info
+
+        return get_worker_info
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

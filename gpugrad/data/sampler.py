@@ -1,0 +1,108 @@
+"""Samplers: in which order items are taken, and how they are grouped. PyTorch's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sized
+from typing import TYPE_CHECKING, Any
+
+import gpugrad as gg
+from gpugrad.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from gpugrad.random import Generator
+    from gpugrad.tensor import Tensor
+
+
+def shuffled(size: int, generator: Generator | None = None) -> Tensor:
+    """A permutation of 0..size-1 (int64), on the CPU."""
+    return gg.randperm(size, generator=generator)
+
+
+class Sampler:
+    """Gives indices (or lists of indices, as a batch sampler) when iterated."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError(f"{type(self).__name__} must define __iter__()")
+
+
+class SequentialSampler(Sampler):
+    """0, 1, ..., len(data_source) - 1."""
+
+    def __init__(self, data_source: Sized) -> None:
+        self.data_source = data_source
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self.data_source)))
+
+    def __len__(self) -> int:
+        return len(self.data_source)
+
+
+class RandomSampler(Sampler):
+    """A random order of all items, anew each time; or draws with replacement.
+
+    Args:
+        replacement: draw each index independently.
+        num_samples: how many indices to give (default: one for each item). Without replacement
+            more than the number of items gives one permutation after another.
+        generator: source of the random numbers (default: the CPU's).
+    """
+
+    def __init__(
+        self,
+        data_source: Sized,
+        replacement: bool = False,
+        num_samples: int | None = None,
+        generator: Generator | None = None,
+    ) -> None:
+        if num_samples is not None and num_samples <= 0:
+            raise ArgumentError(f"RandomSampler: num_samples = {num_samples}; it must be positive.")
+        self.data_source = data_source
+        self.replacement = replacement
+        self._num_samples = num_samples
+        self.generator = generator
+
+    @property
+    def num_samples(self) -> int:
+        """How many indices one iteration gives."""
+        return len(self.data_source) if self._num_samples is None else self._num_samples
+
+    def __iter__(self) -> Iterator[int]:
+        size = len(self.data_source)
+        left = self.num_samples
+        while left > 0 and size > 0:
+            order = self._draws(size, left) if self.replacement else shuffled(size, self.generator)
+            chosen = order.tolist()[:left]
+            left -= len(chosen)
+            yield from chosen
+
+    def _draws(self, size: int, count: int) -> Tensor:
+        return gg.randint(0, size, (count,), generator=self.generator)
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
+class BatchSampler(Sampler):
+    """Lists of `batch_size` indices of another sampler; the last may be shorter, or is dropped."""
+
+    def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size <= 0:
+            raise ArgumentError(f"batch_size = {batch_size!r}; it must be a positive integer.")
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+
+    def __iter__(self) -> Iterator[list[int]]:
+        batch: list[int] = []
+        for index in self.sampler:
+            batch.append(index)
+            if len(batch) == self.batch_size:
+                yield batch
+                batch = []
+        if batch and not self.drop_last:
+            yield batch
+
+    def __len__(self) -> int:
+        size = len(self.sampler)  # type: ignore[arg-type]
+        return size // self.batch_size if self.drop_last else -(-size // self.batch_size)

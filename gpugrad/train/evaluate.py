@@ -1,0 +1,45 @@
+"""Loss and metrics over a whole data set, without gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import gpugrad as gg
+from gpugrad.nn import Module
+from gpugrad.tensor import Tensor
+from gpugrad.train.meters import Mean
+
+Metric = Callable[[Tensor, Tensor], Tensor]
+
+
+def accuracy(logits: Tensor, target: Tensor) -> Tensor:
+    """How many rows of logits (n, classes) have their largest value at target (n,): int64 ()."""
+    return (logits.argmax(1) == target).sum()
+
+
+def evaluate(
+    model: Module,
+    loader: Iterable[tuple[Tensor, Tensor]],
+    loss: Metric,
+    metrics: Mapping[str, Metric] | None = None,
+) -> dict[str, float]:
+    """{"loss": mean loss, name: mean of the metric} over all items.
+
+    `loss` gives a batch's mean, a metric the sum over its items. The model is put into eval mode
+    meanwhile. The host waits for the device once, at the end.
+    """
+    metrics = metrics or {}
+    meters = {name: Mean() for name in ("loss", *metrics)}
+    training = model.training
+    model.eval()
+    try:
+        with gg.no_grad():
+            for x, target in loader:
+                y = model(x)
+                count = int(target.shape[0])
+                meters["loss"].update(loss(y, target), count)
+                for name, metric in metrics.items():
+                    meters[name].update(metric(y, target), count, summed=True)
+    finally:
+        model.train(training)
+    return {name: meter.value() for name, meter in meters.items()}

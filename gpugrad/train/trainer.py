@@ -1,0 +1,144 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from typing import Any
+
+from gpugrad.autograd import check_parameters
+from gpugrad.nn import Module
+from gpugrad.optim import Optimizer
+from gpugrad.tensor import Tensor
+from gpugrad.train.evaluate import Metric
+from gpugrad.train.hooks import Hook
+from gpugrad.train.meters import Mean
+
+
+class Trainer:
+    """Runs epochs of forward, backward and optimizer step; hooks do everything else.
+
+        trainer = Trainer(model, optimizer, F.cross_entropy, metrics={"accuracy": accuracy},
+                          hooks=[StopOnNonFinite(), Evaluate(test_loader), Progress()])
+        trainer.fit(train_loader, epochs=10)
+
+    Losses and metrics stay on the device and are read together every `read_every` steps or
+    `read_seconds`, whichever comes first, so the host does not wait at each step; a bad loss is
+    therefore seen a little late (its step is known exactly). After the first backward it warns
+    about parameters that got no gradient.
+
+    Args:
+        loss: (prediction, target) -> the batch's mean loss, a tensor of shape ().
+        metrics: name -> (prediction, target) -> sum over the batch's items, shape ().
+
+    Attributes: `epoch` and `step` count from 1; `log` holds the numbers of the last epoch: epoch,
+    step, loss, each metric, lr, seconds, items_per_second, and what hooks add.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        loss: Metric,
+        *,
+        metrics: Mapping[str, Metric] | None = None,
+        hooks: Sequence[Hook] = (),
+        read_every: int = 50,
+        read_seconds: float = 1.0,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.loss = loss
+        self.metrics = dict(metrics or {})
+        self.hooks = list(hooks)
+        self.read_every = read_every
+        self.read_seconds = read_seconds
+        self.epoch = 0
+        self.step = 0
+        self.epochs = 0
+        self.batches: int | None = None  # in an epoch, where the loader knows
+        self.log: dict[str, float] = {}
+        self.meters = {name: Mean() for name in ("loss", *self.metrics)}
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the first parameter group."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def fit(self, loader: Iterable[tuple[Tensor, Tensor]], epochs: int) -> dict[str, float]:
+        """Train until `epochs` epochs are done (counting those before a resume); gives `log`."""
+        self.epochs = epochs
+        self.batches = len(loader) if isinstance(loader, Sized) else None
+        try:
+            self._call("on_start")
+            while self.epoch < epochs:
+                self._run_epoch(loader)
+        finally:
+            self._call("on_end")
+        return self.log
+
+    def train_step(self, x: Tensor, target: Tensor) -> None:
+        """One step on one batch. Nothing here waits for the device."""
+        self.optimizer.zero_grad()
+        prediction = self.model(x)
+        loss = self.loss(prediction, target)
+        loss.backward()
+        if self.step == 0:
+            check_parameters(self.model)
+        self.optimizer.step()
+        self.step += 1
+        count = int(target.shape[0])
+        self.meters["loss"].update(loss, count)
+        for name, metric in self.metrics.items():
+            value = metric(prediction.detach(), target)
+            self.meters[name].update(value, count, summed=True)
+
+    def read(self) -> None:
+        """Bring losses and metrics to the host, and tell the hooks. Waits for the device."""
+        meter = self.meters["loss"]
+        first_step = self.step - meter.waiting + 1
+        losses = meter.read()
+        for name in self.metrics:
+            self.meters[name].read()
+        if losses.size:
+            self._call("on_read", first_step, losses)
+
+    def _run_epoch(self, loader: Iterable[tuple[Tensor, Tensor]]) -> None:
+        self.epoch += 1
+        for meter in self.meters.values():
+            meter.reset()
+        self.model.train()
+        self._call("on_epoch_start")
+        after_step = self._overriding("on_step_end")
+        started = last_read = time.perf_counter()
+        for x, target in loader:
+            self.train_step(x, target)
+            for hook_method in after_step:
+                hook_method(self)
+            now = time.perf_counter()
+            if (
+                self.meters["loss"].waiting >= self.read_every
+                or now - last_read > self.read_seconds
+            ):
+                self.read()
+                last_read = now
+        self.read()
+        seconds = time.perf_counter() - started
+        self.log = {
+            "epoch": self.epoch,
+            "step": self.step,
+            **{name: meter.value() for name, meter in self.meters.items()},
+            "lr": self.lr,
+            "seconds": seconds,
+            "items_per_second": self.meters["loss"].count / max(seconds, 1e-9),
+        }
+        self._call("on_epoch_end")
+
+    def _overriding(self, name: str) -> list[Callable[..., None]]:
+        """That method of each hook that has its own: most have none, and steps are short."""
+        base = getattr(Hook, name)
+        return [getattr(hook, name) for hook in self.hooks if getattr(type(hook), name) is not base]
+
+    def _call(self, name: str, *args: Any) -> None:
+        for hook in self.hooks:
+            getattr(hook, name)(self, *args)
