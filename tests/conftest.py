@@ -1,0 +1,58 @@
+"""Shared fixtures: the device under test and the simulator's schedules."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+
+import pytest
+
+import gpugrad as gg
+
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+# The parity suite needs PyTorch as its judge: without it, it is not collected.
+collect_ignore = [] if HAS_TORCH else ["parity"]
+
+SCHEDULES = [("forward", 1), ("reverse", 1), ("random", 1), ("random", 2)]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device",
+        default="sim",
+        choices=["sim", "cuda"],
+        help="where the kernel tests run: the simulator, or a GPU",
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not HAS_TORCH:
+        terminalreporter.write_line(
+            "parity with PyTorch was not collected: `pip install '.[parity]'` adds it"
+        )
+
+
+@pytest.fixture(scope="session")
+def kernel_device(request: pytest.FixtureRequest) -> str:
+    """The device that runs the CUDA kernels in this session."""
+    return request.config.getoption("--device")
+
+
+@pytest.fixture(params=SCHEDULES, ids=lambda schedule: f"{schedule[0]}{schedule[1]}")
+def schedule(request: pytest.FixtureRequest, kernel_device: str) -> Iterator[None]:
+    """Runs the test once in each order of the simulator's threads (once on a GPU)."""
+    order, seed = request.param
+    if kernel_device != "sim":
+        yield
+        return
+    from gpugrad import _sim
+
+    _sim.set_schedule(order, "random" if order == "random" else "eager", seed, 2)
+    yield
+    _sim.set_schedule("forward", "eager", 1, 2)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test starts from the same random state."""
+    gg.manual_seed(0)

@@ -1,0 +1,131 @@
+"""gemm of every device against the specification."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from contract_tools import (
+    ALL,
+    FLOATING,
+    INTEGERS,
+    LAYOUTS,
+    check,
+    epsilon,
+    functors,
+    place,
+    random_walk,
+    values,
+    wide,
+)
+
+from gpugrad import dtype as dtypes
+from gpugrad.backends import Backend, reference
+
+# (a, b): one element, vectors, odd sizes, larger than a tile, tall and flat, batches, broadcast
+# batches, size 0 everywhere.
+SHAPES = [
+    ((1, 1), (1, 1)),
+    ((1, 7), (7, 1)),
+    ((5, 1), (1, 9)),
+    ((17, 33), (33, 29)),
+    ((130, 67), (67, 131)),
+    ((3, 700), (700, 5)),
+    ((64, 64), (64, 64)),
+    ((1, 40), (40, 300)),
+    ((300, 40), (40, 1)),
+    ((2, 3, 4), (2, 4, 5)),
+    ((2, 3, 4), (4, 5)),
+    ((3, 4), (2, 1, 4, 5)),
+    ((2, 1, 6, 3), (1, 3, 3, 7)),
+    ((0, 4), (4, 3)),
+    ((3, 4), (4, 0)),
+    ((3, 0), (0, 4)),
+    ((0, 3, 4), (4, 2)),
+]
+
+
+def swapped(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.swapaxes(x, -1, -2))
+
+
+def place_matrix(backend: Backend, x: np.ndarray, layout: str):  # type: ignore[no-untyped-def]
+    """As `place`; "transposed" swaps the matrix axes alone, as the transpose of a batch does."""
+    if layout != "transposed":
+        return place(backend, x, layout)
+    return np.swapaxes(backend.from_numpy(swapped(x)), -1, -2), x
+
+
+def hold(  # type: ignore[no-untyped-def]
+    backend: Backend, dtype: str, shapes, layouts=("contiguous", "contiguous"), bias=False, **kw
+) -> None:
+    __tracebackhide__ = True
+    a, numpy_a = place_matrix(backend, values(shapes[0], dtype, 1), layouts[0])
+    b, numpy_b = place_matrix(backend, values(shapes[1], dtype, 2), layouts[1])
+    numpy_bias = values(shapes[1][-1:], dtype, 3) if bias else None
+    device_bias = None if numpy_bias is None else backend.from_numpy(numpy_bias)
+    out, y = kw.pop("out", None), None
+    if out is not None:
+        y, kw["out"] = place_matrix(backend, values(out, dtype, 4), kw.pop("out_layout"))
+        expected_out = values(out, dtype, 4)
+    got = backend.kernels.gemm(a, b, device_bias, **{**kw, **({} if y is None else {"out": y})})
+    assert y is None or got is y
+    kw.pop("out", None)
+    kw_spec = {**kw, **({} if y is None else {"out": wide(expected_out)})}
+    wide_bias = None if numpy_bias is None else wide(numpy_bias)
+    expected = reference.gemm(wide(numpy_a), wide(numpy_b), wide_bias, **kw_spec)
+    if not dtypes.is_floating(numpy_a.dtype):
+        check(backend, got, expected)
+        return
+    # Every activation changes by at most 1.13 times its argument.
+    terms = np.matmul(np.abs(wide(numpy_a)), np.abs(wide(numpy_b))) * abs(kw.get("alpha", 1.0)) + 4
+    if y is not None:
+        terms = terms + 4 * abs(kw.get("beta", 0.0))
+    error = 1.13 * epsilon(dtype) * random_walk(shapes[0][-1]) * terms
+    check(backend, got, expected, error, dtype)
+
+
+@pytest.mark.parametrize("dtype", ALL)
+def test_gemm(backend: Backend, dtype: str) -> None:
+    for shapes in SHAPES:
+        hold(backend, dtype, shapes)
+
+
+@pytest.mark.parametrize("dtype", FLOATING)
+@pytest.mark.parametrize("left", LAYOUTS)
+def test_gemm_layouts(backend: Backend, dtype: str, left: str) -> None:
+    for right in LAYOUTS:
+        hold(backend, dtype, ((19, 45), (45, 38)), (left, right))
+        hold(backend, dtype, ((2, 5, 8), (2, 8, 3)), (left, right), bias=True)
+
+
+@pytest.mark.parametrize("dtype", FLOATING)
+@pytest.mark.parametrize("act", functors("ACTIVATION"))
+def test_gemm_epilogue(backend: Backend, dtype: str, act: str) -> None:
+    for shapes in (((21, 18), (18, 35)), ((3, 0), (0, 4)), ((2, 3, 4), (4, 5)), ((1, 64), (64, 9))):
+        hold(backend, dtype, shapes, bias=True, act=act)
+        hold(backend, dtype, shapes, act=act, alpha=-0.5)
+
+
+@pytest.mark.parametrize("dtype", (*INTEGERS, *FLOATING))
+@pytest.mark.parametrize("layout", ["contiguous", "transposed", "strided", "offset"])
+def test_gemm_out(backend: Backend, dtype: str, layout: str) -> None:
+    shapes, out = ((6, 40), (40, 21)), (6, 21)
+    for beta in (0.0, 1.0, 2.0):
+        hold(backend, dtype, shapes, alpha=2.0, beta=beta, out=out, out_layout=layout)
+    hold(backend, dtype, ((2, 6, 3), (3, 4)), beta=1.0, out=(2, 6, 4), out_layout=layout)
+
+
+@pytest.mark.parametrize("dtype", FLOATING)
+def test_gemm_beta_0_does_not_read_out(backend: Backend, dtype: str) -> None:
+    a = values((4, 5), dtype)
+    out = backend.from_numpy(np.full((4, 4), np.nan, a.dtype))
+    got = backend.kernels.gemm(backend.from_numpy(a), backend.from_numpy(a.T.copy()), out=out)
+    assert np.isfinite(backend.to_numpy(got).astype(np.float64)).all()
+
+
+def test_gemm_nan_and_infinity_stay_in_their_row(backend: Backend) -> None:
+    a, b = values((20, 33), "float32", 1), values((33, 18), "float32", 2)
+    a[3, 5], a[7, 1], b[2, 4] = np.nan, np.inf, -np.inf
+    y = backend.to_numpy(backend.kernels.gemm(backend.from_numpy(a), backend.from_numpy(b)))
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(np.isfinite(y), np.isfinite(a @ b))

@@ -1,0 +1,115 @@
+"""The same bits in every order of threads, warps and blocks (simulator), and on every run (all)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from contract_tools import values
+
+from gpugrad import dtype as dtypes
+from gpugrad.backends import Backend
+
+# (order, when asynchronous operations complete, seed, workers)
+SCHEDULES = [
+    ("forward", "eager", 0, 1),
+    ("reverse", "lazy", 0, 2),
+    ("random", "random", 1, 2),
+    ("random", "random", 2, 2),
+    ("random", "random", 3, 1),
+]
+
+
+@pytest.fixture(params=SCHEDULES, ids=lambda s: f"{s[0]}{s[2]}")
+def schedule(request: pytest.FixtureRequest, backend: Backend) -> Iterator[None]:
+    if backend.device.type != "sim":
+        yield
+        return
+    set_schedule = backend.module.set_schedule  # type: ignore[attr-defined]
+    set_schedule(*request.param)
+    yield
+    set_schedule("forward", "eager", 0, 0)
+
+
+def reductions(b: Backend) -> list[Any]:
+    x = b.from_numpy(values((60, 5, 130), "float32"))
+    names = ("sum", "prod", "max", "argmin", "any")
+    all_axes = [(0,), (1,), (2,), (0, 1), (0, 1, 2)]
+    return [b.kernels.reduce(name, x, axes, False) for name in names for axes in all_axes]
+
+
+def elementwise(b: Backend) -> list[Any]:
+    x, y = (b.from_numpy(values((45, 67), "float16", i)) for i in range(2))
+    k = b.kernels
+    picked = k.where(k.binary("lt", x, y), x, y)
+    return [k.unary("gelu", x), k.binary("atan2", x.T, y.T), picked, k.cast(x.T, dtypes.bfloat16)]
+
+
+def matmul(b: Backend) -> list[Any]:
+    a, c = b.from_numpy(values((70, 300), "float32")), b.from_numpy(values((300, 33), "float32", 1))
+    tall = b.from_numpy(values((4, 3000), "bfloat16"))
+    bias = b.from_numpy(values((33,), "float32", 2))
+    return [b.kernels.gemm(a, c, bias, "gelu"), b.kernels.gemm(tall, tall.T)]
+
+
+def rows(b: Backend) -> list[Any]:
+    x = b.from_numpy(values((9, 3000), "float32"))
+    y, short = b.kernels.softmax(x, 1, False), b.kernels.softmax(x, 0, True)
+    logits = b.from_numpy(values((40, 7, 3), "float16"))
+    target = b.from_numpy(np.arange(120).reshape(40, 3) % 7)
+    loss = b.kernels.cross_entropy(logits, target, None, 2, 0.1)
+    dx = b.kernels.cross_entropy_grad(loss[0], logits, target, None, loss[1], 2, 0.1)
+    return [y, short, b.kernels.softmax_grad(x, y, 1, False), *loss, dx]
+
+
+def indexing(b: Backend) -> list[Any]:
+    x = b.from_numpy(values((50, 20), "float32"))
+    at = (b.from_numpy(np.random.default_rng(0).integers(-50, 50, 900)),)
+    new = b.from_numpy(values((900, 20), "float32", 1))
+    b.kernels.scatter(x, at, new, True)
+    over = b.from_numpy(np.zeros((50, 20), np.float32))
+    b.kernels.scatter(over, at, new, False)
+    mask = b.from_numpy(values((3, 1700), "bool"))
+    sums = b.kernels.cumsum(b.from_numpy(values((3, 2500), "float32")))
+    return [x, over, b.kernels.gather(new, (at[0][:7],)), b.kernels.nonzero(mask), sums]
+
+
+def draws(b: Backend) -> list[Any]:
+    state, k = b.from_numpy(np.array([1, 2])), b.kernels
+    x = b.from_numpy(values((3001,), "float32"))
+    return [
+        k.uniform(state, 0, 0.0, 1.0, (3001,), dtypes.float64),
+        k.normal(state, 1, 0.0, 1.0, (3001,), dtypes.float32),
+        k.bernoulli(state, 2, 0.3, (3001,), dtypes.bool_),
+        k.dropout(state, 3, 0.5, x),
+        k.permutation(state, 4, 3001),
+    ]
+
+
+def optimizers(b: Backend) -> list[Any]:
+    shapes = [(3000,), (5, 5), (1,), (70, 40)]
+    p, g, m, v = ([b.from_numpy(values(s, "float32", i)) for s in shapes] for i in range(4))
+    v = [b.kernels.unary("abs", x) for x in v]
+    hyper, ticket = b.from_numpy(np.array([0.1, 0.0])), b.from_numpy(np.zeros(1, np.int32))
+    norm = b.kernels.global_norm(g, 2.0)
+    b.kernels.scale(g, norm)
+    b.kernels.adam_step(p, g, m, v, [], hyper, ticket, 0.9, 0.99, 1e-8, 0.1, True, False)
+    b.kernels.sgd_step(p, g, m, hyper, ticket, 0.9, 0.0, 0.0, True, False)
+    b.kernels.rmsprop_step(p, g, v, [], m, hyper, ticket, 0.9, 1e-3, 0.0, 0.5, False)
+    return [*p, *g, *m, *v, hyper, ticket, norm]
+
+
+FAMILIES = [reductions, elementwise, matmul, rows, indexing, draws, optimizers]
+first: dict[tuple[str, str], list[np.ndarray]] = {}
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.__name__)
+def test_same_bits(
+    backend: Backend, schedule: None, family: Callable[[Backend], list[Any]]
+) -> None:
+    got = [backend.to_numpy(y) for y in family(backend)]
+    expected = first.setdefault((str(backend.device), family.__name__), got)
+    for number, (a, b) in enumerate(zip(got, expected, strict=True)):
+        assert a.tobytes() == b.tobytes(), f"result {number} of {family.__name__} changed"

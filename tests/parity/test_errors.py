@@ -1,0 +1,97 @@
+"""What PyTorch refuses, gpugrad refuses too: the same call raises in both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gpugrad.nn.functional as F
+import pytest
+import torch
+import torch.nn.functional as TF
+
+import gpugrad as gg
+
+# Each takes (library, functional) and must raise with both.
+REFUSED: dict[str, Callable[[Any, Any], Any]] = {
+    "matmul_inner": lambda t, f: t.zeros(2, 3) @ t.zeros(4, 5),
+    "matmul_scalar": lambda t, f: t.zeros(()) @ t.zeros(3),
+    "matmul_batch": lambda t, f: t.zeros(2, 3, 4) @ t.zeros(3, 4, 5),
+    "matmul_dtype": lambda t, f: t.zeros(2, 3) @ t.zeros(3, 2, dtype=t.float64),
+    "bmm_rank": lambda t, f: t.bmm(t.zeros(2, 3), t.zeros(3, 2)),
+    "add_shapes": lambda t, f: t.zeros(2, 3) + t.zeros(2, 4),
+    "where_shapes": lambda t, f: t.where(t.zeros(2) > 0, t.zeros(3), t.zeros(3)),
+    "reshape_size": lambda t, f: t.zeros(2, 3).reshape(4, 2),
+    "reshape_two_unknown": lambda t, f: t.zeros(2, 3).reshape(-1, -1),
+    "view_strides": lambda t, f: t.zeros(2, 3).t().view(6),
+    "permute_count": lambda t, f: t.zeros(2, 3).permute(0),
+    "permute_twice": lambda t, f: t.zeros(2, 3).permute(0, 0),
+    "transpose_range": lambda t, f: t.zeros(2, 3).transpose(0, 2),
+    "expand_size": lambda t, f: t.zeros(2, 3).expand(2, 4),
+    "cat_shapes": lambda t, f: t.cat([t.zeros(2, 3), t.zeros(3, 4)], 0),
+    "cat_empty": lambda t, f: t.cat([]),
+    "stack_shapes": lambda t, f: t.stack([t.zeros(2), t.zeros(3)]),
+    "split_sizes": lambda t, f: t.zeros(4).split([1, 2]),
+    "index_range": lambda t, f: t.zeros(3)[3],
+    "index_too_many": lambda t, f: t.zeros(3)[0, 0],
+    "index_list_range": lambda t, f: t.zeros(3)[[0, 5]],
+    "index_mask_shape": lambda t, f: t.zeros(3)[t.zeros(4) > 0],
+    "sum_dim_range": lambda t, f: t.zeros(2, 3).sum(dim=2),
+    "sum_dim_twice": lambda t, f: t.zeros(2, 3).sum(dim=(0, 0)),
+    "mean_integer": lambda t, f: t.arange(3).mean(),
+    "max_empty": lambda t, f: t.zeros(0).max(),
+    "argmax_empty": lambda t, f: t.zeros(0).argmax(),
+    "softmax_integer": lambda t, f: t.softmax(t.arange(3), 0),
+    "softmax_dim": lambda t, f: t.softmax(t.zeros(2, 3), 2),
+    "cross_entropy_batch": lambda t, f: f.cross_entropy(t.zeros(3, 4), t.zeros(2, dtype=t.int64)),
+    "cross_entropy_dtype": lambda t, f: f.cross_entropy(t.zeros(3, 4), t.zeros(3)),
+    "cross_entropy_label": lambda t, f: f.cross_entropy(t.zeros(2, 4), t.tensor([0, 4])),
+    "cross_entropy_weight": lambda t, f: f.cross_entropy(
+        t.zeros(2, 4), t.tensor([0, 1]), weight=t.zeros(3)
+    ),
+    "dropout_p": lambda t, f: f.dropout(t.zeros(3), 1.5),
+    "linear_features": lambda t, f: f.linear(t.zeros(2, 3), t.zeros(4, 5)),
+    "bce_range": lambda t, f: f.binary_cross_entropy(t.full((2,), 1.5), t.zeros(2)),
+    "bce_shapes": lambda t, f: f.binary_cross_entropy(t.zeros(2, 1), t.zeros(2)),
+    "backward_vector": lambda t, f: (t.zeros(3, requires_grad=True) * 2).backward(),
+    "backward_no_graph": lambda t, f: t.zeros(()).backward(),
+    "backward_twice": lambda t, f: backward_twice(t),
+    "backward_dy_shape": lambda t, f: (t.zeros(3, requires_grad=True) * 2).backward(t.zeros(2)),
+    "grad_unused": lambda t, f: t.autograd.grad(
+        t.ones(2, requires_grad=True).sum(), t.ones(2, requires_grad=True)
+    ),
+    "leaf_in_place": lambda t, f: t.zeros(3, requires_grad=True).add_(1),
+    "saved_in_place": lambda t, f: saved_in_place(t),
+    "integer_requires_grad": lambda t, f: t.arange(3).requires_grad_(),
+    "numpy_of_grad": lambda t, f: t.zeros(3, requires_grad=True).numpy(),
+    "item_of_many": lambda t, f: t.zeros(3).item(),
+    "bool_of_many": lambda t, f: bool(t.zeros(3)),
+    "len_of_scalar": lambda t, f: len(t.zeros(())),
+    "squeeze_range": lambda t, f: t.zeros(3).squeeze(2),
+    "integer_negative_pow": lambda t, f: t.arange(1, 3) ** -1,
+    "float_bitwise": lambda t, f: t.bitwise_and(t.zeros(3), t.zeros(3)),
+    "bool_neg": lambda t, f: -(t.zeros(3) > 0),
+    "bool_sub": lambda t, f: (t.zeros(3) > 0) - (t.zeros(3) > 0),
+}
+
+
+def backward_twice(t: Any) -> None:
+    y = (t.ones(3, requires_grad=True) ** 2).sum()
+    y.backward()
+    y.backward()
+
+
+def saved_in_place(t: Any) -> None:
+    y = (t.ones(3, requires_grad=True) * 1.0).exp()
+    z = y.sum()
+    y.add_(1)
+    z = (y * y).sum() + z
+    z.backward()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_by_both(name: str) -> None:
+    with pytest.raises((RuntimeError, IndexError, ValueError, TypeError)):
+        REFUSED[name](torch, TF)
+    with pytest.raises((gg.errors.GpugradError, TypeError)):
+        REFUSED[name](gg, F)

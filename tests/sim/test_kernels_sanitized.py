@@ -1,0 +1,31 @@
+"""Every kernel on small shapes under ASan + UBSan and under TSan, against plain loops.
+
+The same ``.cu`` files as in the modules, driven by C++ programs, because Python itself cannot run
+under ThreadSanitizer.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from sim import build
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+
+
+@pytest.fixture(scope="module", params=["asan", "tsan"])
+def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kernels")
+    host = [build.HERE / "main.cpp", *build.HERE.glob("kernels_*.cpp")]
+    host += (build.CSRC / "core").glob("*.cpp")
+    return build.program(request.param, "kernels", build.KERNELS, folder, host)
+
+
+@pytest.mark.parametrize(("order", "seed"), [("forward", 0), ("reverse", 0), ("random", 1)])
+def test_kernels_are_right_and_clean(kernels: Path, order: str, seed: int) -> None:
+    status, output = build.run(kernels, "--order", order, "--seed", str(seed), timeout=300)
+    assert status == 0, output
+    assert "FAILED" not in output and "Sanitizer" not in output, output
+    assert output.count("ok ") > 20

@@ -1,0 +1,184 @@
+"""backends/cuda.py without a GPU: its errors, and its own code on a stand-in for CuPy.
+
+The stand-in keeps arrays in NumPy and runs the kernels of the simulator, so what is tested is the
+backend (memory, copies, the index flag, errors), not CuPy. On a GPU tests/contract runs it all.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpugrad import dtype as dtypes
+from gpugrad.backends import cuda, native
+from gpugrad.device import Device
+from gpugrad.errors import ArgumentError, DeviceError, IndexOutOfRangeError
+
+
+@pytest.mark.parametrize(
+    ("built_for", "runs", "fails"),
+    [
+        ("80,90a,120", "80 86 89 90 120 121", "75 100 103"),
+        ("80,80+ptx,90a", "80 86 90 100 120", "75"),
+        ("75,100f", "75 100 103", "80 90 110 120"),
+        ("80+ptx", "80 90 120", "70 75"),
+        ("90a,90a+ptx", "90", "80 100 120"),
+        ("90a", "90", "80 100"),
+    ],
+)
+def test_architectures(built_for: str, runs: str, fails: str) -> None:
+    assert all(cuda.runs_on(built_for, c) for c in runs.split())
+    assert not any(cuda.runs_on(built_for, c) for c in fails.split())
+
+
+class CudaRuntimeError(RuntimeError):
+    pass
+
+
+class OutOfMemory(MemoryError):
+    pass
+
+
+class FakeArray(np.ndarray):
+    """cupy.ndarray, as far as the backend uses it."""
+
+    device = SimpleNamespace(id=0)
+
+    def set(self, x: np.ndarray) -> None:
+        assert type(x) is np.ndarray and x.dtype == self.dtype and x.shape == self.shape
+        assert x.flags.c_contiguous
+        self[...] = x
+
+    def get(self) -> np.ndarray:
+        assert self.flags.c_contiguous, "CuPy would compile a kernel for this"
+        return np.array(self, subok=False)
+
+
+class FakeGpu(nullcontext):  # type: ignore[type-arg]
+    compute_capability = "90"
+    error: Exception | None = None
+
+    def synchronize(self) -> None:
+        if self.error:
+            raise self.error
+
+
+class FakeCupy:
+    ndarray = FakeArray
+
+    def __init__(self, count: int | Exception = 1) -> None:
+        self.count, self.limit, self.gpu = count, 1 << 20, FakeGpu()
+        runtime = SimpleNamespace(
+            getDeviceCount=self.device_count,
+            CUDARuntimeError=CudaRuntimeError,
+            memGetInfo=lambda: (1 << 30, 1 << 31),
+        )
+        self.cuda = SimpleNamespace(
+            runtime=runtime,
+            Device=lambda index: self.gpu,
+            memory=SimpleNamespace(OutOfMemoryError=OutOfMemory),
+            get_current_stream=lambda: SimpleNamespace(ptr=0),
+        )
+
+    def device_count(self) -> int:
+        if isinstance(self.count, Exception):
+            raise self.count
+        return self.count
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> FakeArray:
+        assert isinstance(shape, tuple)
+        if np.dtype(dtype).itemsize * int(np.prod(shape)) > self.limit:
+            raise OutOfMemory
+        return np.empty(shape, dtype).view(FakeArray)
+
+    def get_default_memory_pool(self) -> Any:
+        return SimpleNamespace(used_bytes=lambda: 3 << 20, free_bytes=lambda: 1 << 20)
+
+
+@pytest.fixture(params=[1, 2], ids=["one GPU", "two GPUs"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> cuda.CudaBackend:
+    sim = native.load("_sim")
+    names = [name for name in dir(sim) if not name.startswith("_")]
+    module = SimpleNamespace(**{name: getattr(sim, name) for name in names})
+    module.built_for = lambda: "80,90a"
+    monkeypatch.setattr(cuda, "import_cupy", lambda: FakeCupy(request.param))
+    monkeypatch.setattr(cuda, "load", lambda name: module)
+    return cuda.CudaBackend(Device("cuda"))
+
+
+@pytest.mark.parametrize("dtype", dtypes.DTYPES, ids=str)
+def test_copies(backend: cuda.CudaBackend, dtype: np.dtype) -> None:
+    for x in (np.arange(12).reshape(3, 4).T, np.array(1), np.zeros((2, 0)), np.arange(9)[::-2]):
+        x = x.astype(dtype)
+        y = backend.from_numpy(x)
+        assert backend.owns(y) and not backend.owns(x) and y.dtype == dtype
+        for got, expected in ((y, x), (y.T, x.T)):
+            back = backend.to_numpy(got)
+            assert type(back) is np.ndarray and back.dtype == dtype
+            np.testing.assert_array_equal(back, expected)
+
+
+def test_kernels(backend: cuda.CudaBackend) -> None:
+    x = backend.from_numpy(np.arange(6, dtype=np.float32).reshape(2, 3))
+    total = backend.kernels.reduce("sum", backend.kernels.binary("mul", x, 2.0), (1,), False)
+    np.testing.assert_array_equal(backend.to_numpy(total), [6, 24])
+    with pytest.raises(ArgumentError, match="sqrt"):
+        backend.kernels.unary("sqrt", backend.from_numpy(np.arange(3)))
+
+
+def test_index_flag_is_raised_once_at_synchronisation(backend: cuda.CudaBackend) -> None:
+    x = backend.from_numpy(np.arange(4, dtype=np.float32))
+    y = backend.kernels.gather(x, (backend.from_numpy(np.array([0, 9])),))
+    with pytest.raises(IndexOutOfRangeError, match=r"gather: index 9 .* axis 0 of length 4"):
+        backend.to_numpy(y)
+    backend.synchronize()
+    assert backend.to_numpy(y)[0] == 0
+
+
+def test_out_of_memory(backend: cuda.CudaBackend) -> None:
+    with pytest.raises(DeviceError) as caught:
+        backend.empty((1024, 1024), dtypes.float32)
+    text = str(caught.value)
+    assert "out of memory: 4.0 MiB for an array of shape (1024, 1024), float32" in text
+    assert "3.0 MiB used, 1.0 MiB cached" in text and "1024 of 2048 MiB free" in text
+    assert "free_all_blocks" in text
+
+
+def test_a_failed_kernel_is_a_device_error(backend: cuda.CudaBackend) -> None:
+    def fail(stream: int) -> None:
+        raise RuntimeError("launch of gemm failed: invalid configuration")
+
+    with pytest.raises(DeviceError, match="device cuda:0: launch of gemm failed"):
+        backend.launch(fail)
+    backend._gpu.error = CudaRuntimeError("cudaErrorIllegalAddress")
+    with pytest.raises(DeviceError, match=r"cudaErrorIllegalAddress.*\n.*CUDA_LAUNCH_BLOCKING"):
+        backend.synchronize()
+
+
+def test_errors_name_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusal(device: str = "cuda") -> str:
+        with pytest.raises(DeviceError) as caught:
+            cuda.CudaBackend(Device(device))
+        return str(caught.value)
+
+    with monkeypatch.context() as m:
+        m.setitem(sys.modules, "cupy", None)
+        assert "pip install 'gpugrad[cuda]'" in refusal()
+    m = monkeypatch
+    m.setattr(cuda, "import_cupy", lambda: FakeCupy(CudaRuntimeError("cudaErrorNoDevice")))
+    assert "cudaErrorNoDevice" in refusal() and "nvidia-smi" in refusal()
+    m.setattr(cuda, "import_cupy", lambda: FakeCupy(0))
+    assert "reports no GPU" in refusal()
+    m.setattr(cuda, "import_cupy", lambda: FakeCupy(2))
+    assert "cuda:5 does not exist; this machine has cuda:0, cuda:1" in refusal("cuda:5")
+    m.setattr(cuda, "load", lambda name: None)
+    assert "without CUDA kernels" in refusal() and "GPUGRAD_CUDA=ON pip install ." in refusal()
+    m.setattr(cuda, "load", lambda name: SimpleNamespace(built_for=lambda: "80,120"))
+    text = refusal("cuda:1")
+    assert "compute capability 9.0 (sm_90)" in text and "built for 80,120" in text
+    assert "GPUGRAD_CUDA=ON pip install ." in text

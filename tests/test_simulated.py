@@ -1,0 +1,16 @@
+"""Every case on the CUDA kernels (simulator or GPU) against the CPU: output and gradients."""
+
+from __future__ import annotations
+
+import pytest
+from cases import CASES, Case
+from running import EPSILON, assert_close, describe, run
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case(case: Case, dtype: str, kernel_device: str) -> None:
+    for number, sample in enumerate(case.inputs):
+        got = run(case, sample, dtype, kernel_device)
+        expected = run(case, sample, dtype, "cpu")
+        assert_close(got, expected, case.rtol * EPSILON[dtype], describe(case, number))
