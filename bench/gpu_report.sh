@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Evidence from a real GPU: build, tests, compute-sanitizer, benchmarks. Needs no network.
+#
+#   bash bench/gpu_report.sh            # every part that has no result for this commit yet
+#   bash bench/gpu_report.sh tests      # one part: build, facts, tests, memcheck, racecheck, bench
+#
+# Each part takes less than ten minutes and leaves its file in bench/results/<gpu>/, with commit,
+# versions and clocks in facts.json. Needs nvcc, CuPy, and the Python packages of pyproject.toml.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+commit=$(git rev-parse --short HEAD 2>/dev/null || cat .commit 2>/dev/null || echo unknown)
+gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1 | tr ' ' '-' | tr -cd '[:alnum:]-')
+results=bench/results/$gpu
+site=build/gpu-report
+mkdir -p "$results"
+export PYTHONPATH="$PWD/$site${PYTHONPATH:+:$PYTHONPATH}"
+
+part_build() {
+  GPUGRAD_CUDA=ON GPUGRAD_SIM=ON "$python" -m pip install -q --no-build-isolation --no-deps \
+    --no-index --upgrade --target "$site" . 2>&1 | tee "$results/build.log"
+  "$python" -m gpugrad doctor | tee "$results/doctor.txt"
+}
+
+part_facts() {
+  "$python" bench/facts.py "$commit" > "$results/facts.json"
+  cat "$results/facts.json"
+}
+
+part_tests() {
+  "$python" -m pytest tests/contract tests/test_simulated.py --device cuda \
+    --junit-xml "$results/tests.xml" 2>&1 | tee "$results/tests.txt"
+}
+
+# Without CuPy's memory pool each array is its own allocation, so that overruns are seen.
+sanitize() {
+  GPUGRAD_TEST_POOL=off compute-sanitizer --tool "$1" --error-exitcode 9 \
+    "$python" -m pytest tests/test_simulated.py --device cuda -k "float32" \
+    2>&1 | tee "$results/$1.txt"
+}
+
+part_memcheck() { sanitize memcheck; }
+part_racecheck() { sanitize racecheck; }
+
+part_bench() {
+  "$python" -m pytest bench --device cuda --benchmark-json "$results/bench.json" \
+    --ratios "$results/ratios.txt" 2>&1 | tee "$results/bench.txt"
+}
+
+for part in "${@:-build facts tests memcheck racecheck bench}"; do
+  for name in $part; do
+    done_mark=$results/.done-$name-$commit
+    if [ $# -eq 0 ] && [ "$name" != build ] && [ -e "$done_mark" ]; then
+      echo "== $name: done for $commit"
+      continue
+    fi
+    echo "== $name"
+    "part_$name"
+    touch "$done_mark"
+  done
+done
