@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-import gpugrad.nn.functional as F
 import numpy as np
 from inputs import (
     Sample,
@@ -31,6 +30,7 @@ from inputs import (
 )
 
 import gpugrad as gg
+import gpugrad.nn.functional as F
 
 
 @dataclass(frozen=True)

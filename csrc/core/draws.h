@@ -35,7 +35,9 @@ GG_HD T round_draw(double x) {
 
 /// Bits of a uniform number that comes from one word.
 template <class T>
-constexpr int kUnitBits = std::is_same_v<T, f16> ? 11 : std::is_same_v<T, bf16> ? 8 : 24;
+constexpr int kUnitBits = std::is_same_v<T, f16>    ? 11
+                          : std::is_same_v<T, bf16> ? 8
+                                                    : 24;
 
 /// y = low + (high - low) u for floating T.
 template <class T>
@@ -84,12 +86,14 @@ struct NormalDraw {
 
   double mean, std;
 
+  GG_HD T value(double z) const { return round_draw<T>(mean + std * z); }
+
   template <class Second>
   GG_HD void operator()(PhiloxStream stream, uint64_t group, const Second&, T (&y)[kGroup]) const {
     for (int half = 0; half < 2; half++) {
       const Pair z = philox_normal(philox(stream, 2 * group + half));
-      y[2 * half] = round_draw<T>(mean + std * z.first);
-      y[2 * half + 1] = round_draw<T>(mean + std * z.second);
+      y[2 * half] = value(z.first);
+      y[2 * half + 1] = value(z.second);
     }
   }
 };

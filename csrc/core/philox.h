@@ -170,17 +170,27 @@ GG_HD Pair philox_cos_sin(double u) {
   return {q & 2 ? -first : first, q & 2 ? -second : second};
 }
 
-/// Two independent standard normals of one counter (Box and Muller 1958).
-///   d0, d1 = the numbers in [1, 2) whose fraction is the upper 52 bits of pairs 0 and 1.
-///   u = 2 - d0, in (0, 1];  v = d1 - 1, in [0, 1);  r = sqrt(-2 log u).
-///   first (even element) = r cos 2 pi v, second (odd element) = r sin 2 pi v.
+/// The number in [1, 2) whose fraction is the upper 52 bits of a pair of words.
+GG_HD double one_to_two(uint64_t pair) {
+  return double_from_bits(uint64_t{0x3FF0000000000000} | pair >> 12);
+}
+
+/// sqrt(-2 log u), u = 2 - one_to_two, in (0, 1].
+GG_HD double philox_radius(uint64_t pair) {
+  return std::sqrt(-2.0 * philox_log(2.0 - one_to_two(pair)));
+}
+
+/// {cos, sin} of 2 pi v, v = one_to_two - 1, in [0, 1).
+GG_HD Pair philox_direction(uint64_t pair) {
+  return philox_cos_sin(one_to_two(pair) - 1.0);
+}
+
+/// Two independent standard normals of one counter (Box and Muller 1958): the radius of pair 0
+/// times the direction of pair 1; the cosine for the even element, the sine for the odd one.
 /// y = mean + std z in float64, rounded to y's dtype (halves: to float32 first).
 GG_HD Pair philox_normal(const PhiloxWords& words) {
-  const uint64_t one = 0x3FF0000000000000ull;
-  const double u = 2.0 - double_from_bits(one | philox_pair(words, 0) >> 12);
-  const double v = double_from_bits(one | philox_pair(words, 1) >> 12) - 1.0;
-  const double r = std::sqrt(-2.0 * philox_log(u));
-  const Pair z = philox_cos_sin(v);
+  const double r = philox_radius(philox_pair(words, 0));
+  const Pair z = philox_direction(philox_pair(words, 1));
   return {r * z.first, r * z.second};
 }
 

@@ -52,6 +52,12 @@ void for_stretches(const Layout<2>& rest, int64_t begin, int64_t end, F f) {
   }
 }
 
+/// Columns that a thread takes: all of a small scatter, else an equal share of whole cache lines.
+int64_t columns_of_thread(const ScatterProblem& p) {
+  if (p.count * p.row < 2 * kGrain) return p.row;
+  return std::max<int64_t>(64, (p.row + num_threads() - 1) / num_threads());
+}
+
 template <class T>
 T added(T a, T b) {
   if constexpr (std::is_same_v<T, bool>) {
@@ -83,7 +89,7 @@ void write_row(const Layout<2>& rest, const T* values, T* x, int64_t begin, int6
 /// In the order of j; T needs no wider type to add in.
 template <bool Add, class T>
 void write_in_order(const ScatterProblem& p, const T* values, T* x) {
-  const int64_t columns = std::max<int64_t>(1, kGrain / p.count);
+  const int64_t columns = columns_of_thread(p);
   parallel_for(p.row, columns, [&](int64_t begin, int64_t end) {
     for_legal(p, [&](int64_t place, int64_t j) {
       write_row<Add>(p.rows.rest, values + p.rows.outer.offset(0, j), x + p.places.offset(0, place),
@@ -114,7 +120,7 @@ void add_halves(const ScatterProblem& p, const T* values, T* x, Entry* entries) 
   Entry* end = entries;
   for_legal(p, [&](int64_t place, int64_t j) { *end++ = {place, j}; });
   std::sort(entries, end);  // by place, then by j
-  const int64_t columns = std::max<int64_t>(1, kGrain / p.count);
+  const int64_t columns = columns_of_thread(p);
   parallel_for(p.row, columns, [&](int64_t begin_column, int64_t end_column) {
     for (Entry* first = entries; first != end;) {
       Entry* last = first;

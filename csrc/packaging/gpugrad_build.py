@@ -1,7 +1,7 @@
 """PEP 517 backend: scikit-build-core, plus nvcc from its PyPI wheels where the machine has none.
 
-`GPUGRAD_CUDA=ON pip install .` must work on a machine with no CUDA toolkit. NVIDIA publishes nvcc as
-wheels, so this backend asks pip for them (pinned together: the nvcc wheel leaves its own needs
+`GPUGRAD_CUDA=ON pip install .` must work on a machine with no CUDA toolkit. NVIDIA publishes nvcc
+as wheels, so this backend asks pip for them (pinned together: the nvcc wheel leaves its own needs
 unpinned) and points CMake at the result. Everything else is scikit-build-core's.
 """
 

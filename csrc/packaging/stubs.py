@@ -16,6 +16,8 @@ HEADER = '''"""Raw operations; csrc/ops.h documents each. Written by csrc/packag
 
 from typing import Any
 
+import numpy
+
 ArrayLike = Any
 
 '''

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import gpugrad.nn.functional as F
 import pytest
 import torch
 import torch.nn.functional as TF
 
 import gpugrad as gg
+import gpugrad.nn.functional as F
 
 # Each takes (library, functional) and must raise with both.
 REFUSED: dict[str, Callable[[Any, Any], Any]] = {

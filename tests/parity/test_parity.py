@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from cases import CASES, Case
-from parity.oracle import run_torch
 from running import EPSILON, assert_close, cotangent, describe, is_floating, run
 
 import gpugrad as gg
+from parity.oracle import run_torch
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
