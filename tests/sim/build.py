@@ -39,7 +39,7 @@ _ASAN += [f"-fno-sanitize={_UNCHECKED}"]
 #: Flags for kernels and tests, for the simulator's own files, and for the linker.
 FLAVOURS: dict[str, tuple[list[str], list[str], list[str]]] = {
     "plain": (["-O2"], ["-O2"], []),
-    "asan": (["-O1", *_ASAN], ["-O1", *_ASAN], _ASAN),
+    "asan": (["-O0", *_ASAN], ["-O1", *_ASAN], _ASAN),
     "tsan": (["-O1", "-fsanitize=thread"], ["-O2", "-DGG_TSAN"], ["-fsanitize=thread"]),
 }
 
