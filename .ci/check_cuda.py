@@ -8,6 +8,7 @@ beyond those listed below, each with its reason.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -18,14 +19,14 @@ from pathlib import Path
 from gpugrad import _cuda
 
 # Kernels that may use a stack frame: part of the name -> why.
-LOCAL_MEMORY: dict[str, str] = {}
+LOCAL_MEMORY = {"unary_kernel": "sin, cos, tan of large arguments (Payne-Hanek reduction)"}
 
 
 def cuobjdump(*options: str) -> str:
     """cuobjdump's output on the built module."""
-    scripts = sysconfig.get_path("scripts")
-    program = shutil.which("cuobjdump", path=f"{scripts}:{Path(sys.executable).parent}")
-    program = program or shutil.which("cuobjdump")
+    wheels = Path(sysconfig.get_path("purelib"), "nvidia", "cu13", "bin")
+    os.environ["PATH"] = f"{wheels}{os.pathsep}{os.environ['PATH']}"
+    program = shutil.which("cuobjdump")
     if program is None:
         sys.exit("cuobjdump is missing: pip install 'gpugrad[dev]'")
     command = [program, *options, _cuda.__file__]

@@ -92,7 +92,8 @@ void cumsum(Stream stream, const Array& x, const Array& y);
 
 #endif  // !GG_CPU
 
-/// x[indices[0][j...], ..., indices[k-1][j...], r...] = or += values[j..., r...]. All three modules.
+/// x[indices[0][j...], ..., indices[k-1][j...], r...] = or += values[j..., r...]. All three
+/// modules.
 ///   Reads and writes x. Duplicate positions: += adds in row-major order of j (more than 32 of one
 ///   position: in slices of fixed bounds); = keeps the last.
 ///   Positions are sorted first (stable), so there are no float atomics. values broadcast to

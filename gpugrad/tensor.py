@@ -68,10 +68,10 @@ class Tensor(TensorMethods):
     __slots__ = (
         "__weakref__",
         "_accumulator",
-        "_counter",
         "_hooks",
         "_is_view",
         "_requires_grad",
+        "_versions",
         "backend",
         "data",
         "grad",
@@ -83,7 +83,7 @@ class Tensor(TensorMethods):
     grad: Tensor | None
     grad_fn: Node | None
     _requires_grad: bool
-    _counter: VersionCounter
+    _versions: VersionCounter | None
     _hooks: Any
     _accumulator: Any
     _is_view: bool
@@ -95,7 +95,7 @@ class Tensor(TensorMethods):
         self.grad = None
         self.grad_fn = None
         self._requires_grad = requires_grad
-        self._counter = VersionCounter()
+        self._versions = None
         self._hooks = None
         self._accumulator = None
         self._is_view = False
@@ -195,6 +195,18 @@ class Tensor(TensorMethods):
     def is_leaf(self) -> bool:
         """True for tensors that no recorded operation made."""
         return self.grad_fn is None
+
+    @property
+    def _counter(self) -> VersionCounter:
+        """The counter of this memory; most results never need one, so it is made when asked for."""
+        counter = self._versions
+        if counter is None:
+            counter = self._versions = VersionCounter()
+        return counter
+
+    @_counter.setter
+    def _counter(self, counter: VersionCounter) -> None:
+        self._versions = counter
 
     @property
     def _version(self) -> int:

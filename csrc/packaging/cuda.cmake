@@ -60,8 +60,8 @@ list(JOIN built_for "," built_for)
 message(STATUS "gpugrad: building _cuda with ${CMAKE_CUDA_COMPILER} for ${built_for}")
 
 add_native_module(_cuda CUDA "${built_for}" ${core_sources} ${kernel_sources})
-target_compile_features(_cuda PRIVATE cuda_std_20)
-set(cuda_flags --compress-mode=size --Werror=all-warnings)
+# CMake 3.25 does not know C++20 of nvcc 13, so the flag is given by hand.
+set(cuda_flags -std=c++20 --compress-mode=size --Werror=all-warnings)
 if(GPUGRAD_PRESET STREQUAL "developer")
   list(APPEND cuda_flags -Ofc=mid)
 endif()

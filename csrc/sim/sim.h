@@ -5,6 +5,9 @@
 // they synchronise. Misuse - deadlock, lanes meeting in different operations, an exited lane named
 // in a mask, ... - throws sim::Error out of launch(), with file and line.
 //
+// What it cannot tell: time, occupancy and registers; weak memory order beyond races (those
+// ThreadSanitizer sees); bugs of nvcc. A loop that waits for another thread must call spin_pause().
+//
 // Host compilers only; nothing of NVIDIA's is needed.
 #pragma once
 

@@ -42,7 +42,7 @@ class _Walk:
             self.nodes[seq] = node
             heappush(self.heap, -seq)
         else:
-            self.grads[seq] = before + dy
+            self.grads[seq] = _plus(before, dy)
 
     def deliver_output(self, output: Output, dy: Tensor) -> None:
         """Put `dy` into its place among the gradients of a node with several results."""
@@ -54,7 +54,14 @@ class _Walk:
             self.nodes[seq] = parent
             heappush(self.heap, -seq)
         before = slots[output.index]
-        slots[output.index] = dy if before is None else before + dy
+        slots[output.index] = dy if before is None else _plus(before, dy)
+
+
+def _plus(a: Tensor, b: Tensor) -> Tensor:
+    """a + b, two gradients of one shape; only the kernel where no one watches or records."""
+    if MODE.grad or MODE.inspect is not None or a.data.dtype is not b.data.dtype:
+        return a + b
+    return Tensor(a.backend.kernels.binary("add", a.data, b.data), a.backend)
 
 
 def _run(
