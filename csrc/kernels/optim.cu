@@ -64,8 +64,9 @@ GG_DEVICE void advance_clock(const StepClock& clock) {
   if (!clock.advance || threadIdx.x != 0) return;
   __threadfence();
   if (atomicAdd(clock.ticket, 1) != static_cast<int>(gridDim.x) - 1) return;
+  __threadfence();
   clock.hyper[1] += 1;
-  *clock.ticket = 0;
+  atomicExch(clock.ticket, 0);
 }
 
 template <class T, class Options, int N>

@@ -28,7 +28,7 @@ class _Walk:
 
     def __init__(self) -> None:
         self.grads: dict[int, Any] = {}
-        self.nodes: dict[int, Node] = {}
+        self.nodes: dict[int, Any] = {}
         self.heap: list[int] = []
 
     def deliver(self, node: Node, dy: Tensor) -> None:
@@ -106,10 +106,10 @@ def _run(
             if type(node) is Output:
                 walk.deliver_output(node, dy)
                 continue
-            results = _differentiate(cast(Function, node), dy, edges, create_graph)
-            if not retain_graph and node._saved:  # type: ignore[attr-defined]
-                node._saved = None  # type: ignore[attr-defined]
-            for e, dx in zip(edges, results, strict=True):
+            results = _differentiate(node, dy, edges, create_graph)
+            if not retain_graph and node._saved:
+                node._saved = None
+            for e, dx in zip(edges, results):  # noqa: B905 - checked, and strict takes time
                 if e is not None and dx is not None:
                     deliver(e, dx)
             del dy, results  # an accumulated gradient must have one owner
@@ -128,15 +128,11 @@ def _differentiate(
             f"{type(node).__name__}.backward cannot be differentiated again (create_graph=True).\n"
             "  Use its composed form, or compute this gradient without create_graph."
         )
-    all_edges = node.edges
-    if edges is not all_edges:
-        node.edges = edges
-    inspect, MODE.inspect = MODE.inspect, None  # a fault is this node's, not of its parts
-    try:
+    inspect = MODE.inspect
+    if inspect is None and edges is node.edges:
         results = node.backward(*dy) if type(dy) is list else node.backward(dy)
-    finally:
-        node.edges = all_edges
-        MODE.inspect = inspect
+    else:
+        results = _with_edges(node, dy, edges)
     if type(results) is not tuple:
         results = (results,)
     if len(results) != len(edges):
@@ -147,7 +143,18 @@ def _differentiate(
     if inspect is not None:
         grads = [r.data for r in results if isinstance(r, Tensor)]
         inspect("backward", node, [d.data for d in _list(dy) if d is not None], grads)
-    return cast("Sequence[Tensor | None]", results)
+    return results  # type: ignore[no-any-return]
+
+
+def _with_edges(node: Function, dy: Any, edges: Sequence[Node | None]) -> Any:
+    """backward while the node sees only `edges`, and detect_nan the node but not its parts."""
+    inspect, MODE.inspect = MODE.inspect, None
+    all_edges, node.edges = node.edges, edges
+    try:
+        return node.backward(*dy) if type(dy) is list else node.backward(dy)
+    finally:
+        node.edges = all_edges
+        MODE.inspect = inspect
 
 
 def _leading_to(targets: dict[Node, int], roots: Sequence[Node]) -> set[Node]:

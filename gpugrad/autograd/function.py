@@ -158,36 +158,36 @@ class Function(Node):
         node = cls()
         recording = MODE.grad
         needed = False
-        backend = None
+        backend: Any = None
         arrays: list[Any] = []
         edges: list[Node | None] = []
         for x in inputs:
-            if isinstance(x, Tensor):
-                arrays.append(x.data)
-                if x.backend is not backend:
-                    if backend is not None:
-                        raise DeviceError(mixed_devices(cls.__name__, inputs))
-                    backend = x.backend
-                if recording and x._requires_grad:
-                    needed = True
-                    edges.append(x.grad_fn or accumulator(x))
-                else:
-                    edges.append(None)
-            else:
+            if not isinstance(x, Tensor):
                 arrays.append(x)
                 edges.append(None)
+                continue
+            arrays.append(x.data)
+            if x.backend is not backend:
+                if backend is not None:
+                    raise DeviceError(mixed_devices(cls.__name__, inputs))
+                backend = x.backend
+            if recording and x._requires_grad:
+                needed = True
+                edges.append(x.grad_fn or accumulator(x))
+            else:
+                edges.append(None)
         node.edges = edges
-        node.backend = backend  # type: ignore[assignment]
-        node.kernels = backend.kernels  # type: ignore[union-attr]
-        if MODE.inspect is not None:
-            data = _inspected(node, arrays, options)
-        else:
+        node.backend = backend
+        node.kernels = backend.kernels
+        if MODE.inspect is None:
             data = node.forward(*arrays, **options)
+        else:
+            data = _inspected(node, arrays, options)
         if type(data) is tuple:
             return _wrap_several(node, data, inputs, needed)
         if cls.inplace:
             return _changed_in_place(node, inputs[0], inputs, needed)
-        out = Tensor(data, node.backend)
+        out = Tensor(data, backend)
         if cls.view:
             _share(out, data, inputs[0])
         if needed:
@@ -267,7 +267,7 @@ def _share(out: Tensor, data: Any, base: Tensor) -> None:
     history, the view's own history must be known to be out of date."""
     if data is base.data:
         out.data = data[...]  # each tensor owns its array object; identity tells saved ones apart
-    out._counter = counter = base._counter
+    out._versions = counter = base._counter
     out._is_view = True
     if MODE.grad:
         counter.add_view(out)

@@ -220,6 +220,10 @@ def _refuse_bool(name: str, a: Any, b: Any) -> None:
 
 
 def _binary(cls: type[Binary], input: Any, other: Any) -> Tensor:
+    if isinstance(input, Tensor) and isinstance(other, Tensor):
+        dtype = input.data.dtype
+        if dtype is other.data.dtype and dtypes.is_floating(dtype):
+            return cls.apply(input, other)
     a, b = operands(cls.kernel, input, other, cls.floating)
     if cls.kernel in _NO_BOOL:
         _refuse_bool(cls.kernel, a, b)

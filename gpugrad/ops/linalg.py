@@ -30,6 +30,33 @@ class MatMul(Function):
         return (dy @ b.mT if self.needs(0) else None), (a.mT @ dy if self.needs(1) else None)
 
 
+class Dot(Function):
+    """y = sum over k of a[k] b[k];  da = dy b, db = dy a."""
+
+    def forward(self, a: Any, b: Any) -> Any:
+        edges = self.edges
+        self.save(a if edges[1] else None, b if edges[0] else None)
+        return self.kernels.gemm(a.reshape(1, -1), b.reshape(-1, 1)).reshape(())
+
+    def backward(self, dy: Tensor) -> Any:
+        a, b = self.saved
+        return (dy * b if self.needs(0) else None), (dy * a if self.needs(1) else None)
+
+
+class MatVec(Function):
+    """y[m] = sum over k of a[m, k] b[k];  da[m, k] = dy[m] b[k], db = a^T dy."""
+
+    def forward(self, a: Any, b: Any) -> Any:
+        edges = self.edges
+        self.save(a if edges[1] else None, b if edges[0] else None)
+        return self.kernels.gemm(a, b.reshape(-1, 1)).reshape(-1)
+
+    def backward(self, dy: Tensor) -> Any:
+        a, b = self.saved
+        da = dy.unsqueeze(1) * b if self.needs(0) else None
+        return da, (MatVec.apply(a.mT, dy) if self.needs(1) else None)
+
+
 class Linear(Function):
     """y = act(x W^T + b), one gemm;  with dz = dy act'(z): dx = dz W, dW = dz^T x, db = sum of dz.
 
@@ -112,6 +139,10 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         raise ShapeError(_inner_text(x.shape, y.shape))
     if n == 2 and m == 2:
         return MatMul.apply(a, b)
+    if n <= 2 and m == 1:
+        return (Dot if n == 1 else MatVec).apply(a, b)
+    if n == 1 and m == 2:
+        return MatVec.apply(b.mT, a)
     if a.backend is not b.backend:
         raise DeviceError(mixed_devices("matmul", (a, b)))
     if n == 1 or m == 1:

@@ -18,9 +18,12 @@ Dim = int | Sequence[int] | None
 
 
 def restored(y: Tensor, shape: tuple[int, ...], dims: tuple[int, ...]) -> Tensor:
-    """A reduction's result with its lost axes back as length 1, to broadcast against the input."""
+    """A reduction's result, with its lost axes back as length 1 where it needs them to broadcast
+    against the input: it does not where the leading axes were summed, as all of them."""
+    if y.data.ndim == len(shape) or dims[-1] == len(dims) - 1:
+        return y
     kept = tuple([1 if i in dims else n for i, n in enumerate(shape)])
-    return y if y.data.shape == kept else Reshape.apply(y, shape=kept)
+    return Reshape.apply(y, shape=kept)
 
 
 class Sum(Function):

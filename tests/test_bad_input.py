@@ -1,0 +1,182 @@
+"""Mistakes of every day, as someone from PyTorch makes them: one clear error each, by its text.
+
+What belongs to one part alone is tested with that part; here are the parts together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpugrad as gg
+from gpugrad import data, models, nn, optim, train
+from gpugrad.errors import (
+    ArgumentError,
+    DataError,
+    DeviceError,
+    DTypeError,
+    GpugradError,
+    IndexOutOfRangeError,
+    ShapeError,
+)
+from gpugrad.nn import functional as F
+
+Calls = list[tuple[Callable[[], Any], type[Exception], str]]
+
+
+def check(calls: Calls) -> None:
+    for call, kind, text in calls:
+        with pytest.raises(kind, match=text):
+            call()
+
+
+def test_devices_do_not_mix() -> None:
+    x, far = gg.zeros(4, 3), gg.zeros(4, 3, device="sim")
+    labels = gg.tensor([0, 1, 2, 0])
+    far_labels = labels.to("sim")
+    way_out = r"(?s)float32 on cpu.* on sim.*\.to\(device\)"
+    for loss in (F.mse_loss, F.l1_loss, F.huber_loss, F.smooth_l1_loss, F.kl_div):
+        text = f"{loss.__name__}: all tensors must be on one device.*{way_out}"
+        with pytest.raises(DeviceError, match=text):
+            loss(x, far)
+    for call in (F.binary_cross_entropy, F.binary_cross_entropy_with_logits):
+        with pytest.raises(DeviceError, match=f"{call.__name__}: .*{way_out}"):
+            call(x, far)
+    check(
+        [
+            (lambda: x + far, DeviceError, way_out),
+            (lambda: x @ far.mT, DeviceError, way_out),
+            (lambda: gg.cat([x, far]), DeviceError, way_out),
+            (lambda: gg.where(x > 0, far, x), DeviceError, "all tensors must be on one device"),
+            (lambda: nn.Linear(3, 2)(far), DeviceError, r"(?i)linear: all tensors must be on one"),
+            (lambda: F.cross_entropy(x, far_labels), DeviceError, r"cross_entropy: .*int64 on sim"),
+            (lambda: x[far_labels], DeviceError, "index is .* on sim, the tensor on cpu"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("device", ["cpu", "sim"])
+@pytest.mark.parametrize("label", [-1, 3])
+def test_labels_out_of_range(device: str, label: int) -> None:
+    x = gg.zeros(4, 3, device=device)
+    labels = gg.tensor([0, label, 2, 0], device=device)
+    text = rf"cross_entropy: target {label} is not one of the 3 classes.\n.*0 to 2.*ignore_index"
+    with pytest.raises(IndexOutOfRangeError, match=text):
+        F.cross_entropy(x, labels)
+    assert F.cross_entropy(x, labels, ignore_index=label).item() > 0
+
+
+def test_layers() -> None:
+    layer = nn.Linear(3, 2)
+    check(
+        [
+            (lambda: nn.Linear("3", 4), ArgumentError, r"Linear\(in_features='3', out_features=4"),  # type: ignore[arg-type]
+            (lambda: nn.Linear(3.0, 4), ArgumentError, r"sizes are integers of at least 0"),  # type: ignore[arg-type]
+            (lambda: nn.Dropout("0.1"), ArgumentError, r"Dropout\(p='0.1'\)"),  # type: ignore[arg-type]
+            (lambda: nn.Dropout(float("nan")), ArgumentError, r"Dropout\(p=nan\)"),
+            (lambda: layer([[1.0, 2.0, 3.0]]), DTypeError, "linear: input must be a Tensor, got l"),
+            (lambda: layer(np.ones((1, 3))), DTypeError, "must be a Tensor, got ndarray"),
+            (lambda: layer(gg.tensor(np.ones((1, 3)))), DTypeError, "(?s)float64.*float32"),
+            (lambda: nn.Flatten()(np.ones((2, 3))), DTypeError, "flatten: .*got ndarray"),
+            (lambda: nn.init.uniform_([1.0]), DTypeError, "init: expected a Tensor, got list"),  # type: ignore[arg-type]
+            (lambda: models.MLP(hidden=128), ArgumentError, r"MLP\(hidden=128\).*\(128,\)"),  # type: ignore[arg-type]
+        ]
+    )
+    assert nn.Linear(np.int64(3), 2)(gg.zeros(1, 3)).shape == (1, 2)  # type: ignore[arg-type]
+
+
+def test_gradients_are_not_clipped_to_less_than_nothing() -> None:
+    p = nn.Parameter(gg.ones(2))
+    p.grad = gg.ones(2)
+    for limit in (-1.0, float("nan")):
+        with pytest.raises(ArgumentError, match=rf"clip_grad_norm_\(max_norm={limit}\)"):
+            nn.utils.clip_grad_norm_([p], limit)
+        with pytest.raises(ArgumentError, match=rf"clip_grad_value_\(clip_value={limit}\)"):
+            nn.utils.clip_grad_value_([p], limit)
+    assert p.grad.tolist() == [1, 1]
+
+
+def test_optimizers() -> None:
+    layer = nn.Linear(3, 2)
+    p = [layer.weight]
+    check(
+        [
+            (lambda: optim.SGD(layer), TypeError, r"SGD\(params\): .* a Linear; .*\.parameters\(\)"),
+            (lambda: optim.SGD(layer.named_parameters()), TypeError, r"\(name, parameter\) pairs"),
+            (lambda: optim.SGD(set(p)), TypeError, "ordered collection"),
+            (lambda: optim.SGD(p, lr="0.1"), ArgumentError, r"SGD\(lr='0.1'\): must be a number"),  # type: ignore[arg-type]
+            (lambda: optim.Adam(p, betas=0.9), ArgumentError, r"Adam\(betas=0.9\): two numbers"),  # type: ignore[arg-type]
+            (lambda: optim.Adam(p, foreach=True), TypeError, "unexpected keyword argument 'foreac"),  # type: ignore[call-arg]
+        ]
+    )
+    used = layer.parameters()
+    optim.SGD(used)
+    with pytest.raises(ArgumentError, match="can be used once"):
+        optim.SGD(used)
+
+
+def test_data_sets() -> None:
+    rows = data.TensorDataset(gg.zeros(4, 3))
+    array = np.zeros((4, 3))
+    check(
+        [
+            (lambda: data.TensorDataset(array), DTypeError, r"tensors\[0\] is a ndarray.*as_tensor"),  # type: ignore[arg-type]
+            (lambda: data.DataLoader(rows, 0), ArgumentError, "DataLoader: batch_size = 0"),
+            (lambda: data.BatchSampler([1], 0, False), ArgumentError, "BatchSampler: batch_size = 0"),
+            (lambda: data.DataLoader(iter([1])), ArgumentError, "no __getitem__"),
+            (lambda: data.Subset(rows, [0.5]), DTypeError, "Subset: indices .* integers, .*float64"),  # type: ignore[list-item]
+            (lambda: data.default_collate([]), ArgumentError, "default_collate: .* no items"),
+            (lambda: data.default_collate([{"a": 1}, {"b": 2}]), ShapeError, r"item 1 .*\['b'\]"),
+            (lambda: data.default_collate([gg.ones(2), array[0, :2]]), DTypeError, "item 1 .*ndarray"),
+            (lambda: data.default_collate([(1, 2), 3]), DTypeError, "item 0 .*tuple, item 1 .*int"),
+        ]
+    )
+    pairs = [(np.ones(3, np.float32), 1), (np.zeros(3, np.float32), 0)]
+    (x, y), = data.DataLoader(pairs, 2)
+    assert x.shape == (2, 3) and y.tolist() == [1, 0]
+
+
+def test_training_without_data() -> None:
+    model = nn.Linear(3, 2)
+    trainer = train.Trainer(model, optim.SGD(model.parameters()), F.cross_entropy)
+    with pytest.raises(DataError, match="train: the loader gave no batches in epoch 1"):
+        trainer.fit([], 1)
+    with pytest.raises(DataError, match="evaluate: the loader gave no batches"):
+        train.evaluate(model, [], F.cross_entropy)
+
+
+def test_conversions(tmp_path: Any) -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    check(
+        [
+            (lambda: gg.from_dlpack(3), DTypeError, "from_dlpack: a int has no __dlpack__"),
+            (lambda: gg.save(circle, tmp_path / "x"), ArgumentError, "contains itself|too deep"),
+        ]
+    )
+    assert not list(tmp_path.iterdir())
+    fixed = np.frombuffer(b"\0" * 8, np.float32)
+    for make in (gg.from_numpy, gg.as_tensor):
+        x = make(fixed)
+        x.fill_(1)  # a read-only array is copied, never written to
+        assert x.tolist() == [1, 1] and fixed.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("device", ["cpu", "sim"])
+def test_random_truths(device: str) -> None:
+    drawn = gg.randint(0, 2, (100,), dtype=gg.bool, device=device)
+    assert drawn.dtype == gg.bool and 20 < int(drawn.sum()) < 80
+
+
+def test_an_error_is_caught_by_its_python_kind_too() -> None:
+    for wrong, kind in [
+        (lambda: gg.zeros(2, 3) @ gg.zeros(2, 3), ValueError),
+        (lambda: gg.zeros(2)[5], IndexError),
+        (lambda: F.mse_loss(gg.zeros(2), 1.0), TypeError),  # type: ignore[arg-type]
+    ]:
+        with pytest.raises(kind) as caught:
+            wrong()
+        assert isinstance(caught.value, GpugradError)
