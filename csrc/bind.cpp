@@ -94,7 +94,7 @@ PYBIND11_MODULE(GG_MODULE, m) {
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
     throw py::import_error(
         "gpugrad was built for x86-64-v3 (AVX2, FMA), which this CPU lacks. Rebuild with "
-        "CXXFLAGS=-march=native pip install -Ccmake.define.GPUGRAD_CPU_FLAGS= .");
+        "GPUGRAD_CPU_FLAGS=-march=native pip install .");
 #endif
   m.doc() = "gpugrad's raw operations; csrc/ops.h documents each";
   m.def("set_bfloat16", &set_bfloat16, py::arg("dtype"));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -34,8 +35,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def kernel_device(request: pytest.FixtureRequest) -> str:
-    """The device that runs the CUDA kernels in this session."""
-    return request.config.getoption("--device")
+    """The device that runs the CUDA kernels in this session.
+
+    GPUGRAD_TEST_POOL=off gives each array an allocation of its own, for compute-sanitizer.
+    """
+    device = request.config.getoption("--device")
+    if device == "cuda" and os.environ.get("GPUGRAD_TEST_POOL") == "off":
+        import cupy
+
+        cupy.cuda.set_allocator(None)
+    return device
 
 
 @pytest.fixture(params=SCHEDULES, ids=lambda schedule: f"{schedule[0]}{schedule[1]}")

@@ -28,9 +28,9 @@ NVCC_WHEELS = [
 
 
 def cuda_wanted(settings: Settings) -> str:
-    """The value of GPUGRAD_CUDA, from -Ccmake.define.GPUGRAD_CUDA=... or the environment."""
-    given = (settings or {}).get("cmake.define.GPUGRAD_CUDA")
-    return str(given or os.environ.get("GPUGRAD_CUDA", "AUTO")).upper()
+    """GPUGRAD_CUDA from the environment, else from -Ccmake.define.GPUGRAD_CUDA=..., else AUTO."""
+    given = os.environ.get("GPUGRAD_CUDA") or (settings or {}).get("cmake.define.GPUGRAD_CUDA")
+    return str(given or "AUTO").upper()
 
 
 def machine_nvcc() -> str | None:
