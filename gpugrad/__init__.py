@@ -11,7 +11,11 @@ tensor([2., 4., 6.])
 from __future__ import annotations
 
 import importlib
+from math import inf, nan, pi
 from typing import TYPE_CHECKING, Any
+
+from ml_dtypes import finfo
+from numpy import iinfo
 
 from . import autograd, backends, errors, ops
 from .autograd import (

@@ -80,28 +80,39 @@ def _leaf_type(data: Any) -> type:
 
 
 def as_tensor(data: Any, dtype: Any = None, device: DeviceLike = None) -> Tensor:
-    """`data` as a tensor, without a copy for tensors and for NumPy arrays on the CPU."""
+    """`data` as a tensor, without a copy for tensors and for writable NumPy arrays on the CPU."""
     if isinstance(data, Tensor):
         return data.to(data.dtype if dtype is None else dtype).to(device or data.device)
     backend = backend_of(device)
     if isinstance(data, np.ndarray) and backend is backends.get("cpu"):
-        array = _array(data, dtype)
-        return Tensor(array, backend)
+        return Tensor(_writable(_array(data, dtype)), backend)
     return tensor(data, dtype=dtype, device=device)
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
-    """A CPU tensor on the memory of `array`: changes of one are seen in the other."""
+    """A CPU tensor on the memory of `array`: changes of one are seen in the other.
+
+    A read-only array is copied: operations in place must not write to its memory.
+    """
     if not isinstance(array, np.ndarray):
         raise DTypeError(f"from_numpy: needs a NumPy array, got {type(array).__name__}.")
     check_dtype("from_numpy", array.dtype)
-    return Tensor(array, backends.get("cpu"))
+    return Tensor(_writable(array), backends.get("cpu"))
+
+
+def _writable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return array if array.flags.writeable else array.copy()
 
 
 def from_dlpack(source: Any) -> Tensor:
     """A tensor on the memory of another library's array, on its device (CPU or CUDA)."""
     if isinstance(source, Tensor):
         return source.detach()
+    if not hasattr(source, "__dlpack_device__"):
+        raise DTypeError(
+            f"from_dlpack: a {type(source).__name__} has no __dlpack__; of numbers and lists make "
+            "a tensor with gg.tensor(...)."
+        )
     kind, index = source.__dlpack_device__()
     if int(kind) == 1:
         array = np.from_dlpack(source)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import backends
 from . import dtype as dtypes
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def text(tensor: Tensor) -> str:
     facts = [body]
     if tensor.data.size == 0 and tensor.ndim != 1:
         facts.append(f"size={tensor.shape}")
-    if tensor.device.type != "cpu":
+    if tensor.backend is not backends.get("cpu"):
         facts.append(f"device='{tensor.device}'")
     if tensor.dtype not in _SILENT and tensor.dtype != dtypes.get_default_dtype():
         facts.append(f"dtype={tensor.dtype.name}")

@@ -80,7 +80,7 @@ def randint(
         raise ArgumentError(f"randint: the span {high - low} must be below 2^32.")
     wanted = dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
     shape = shape_of("randint", (size,))
-    kept = dtypes.int64 if dtypes.is_floating(wanted) else wanted
+    kept = dtypes.int64 if dtypes.is_floating(wanted) or wanted == dtypes.bool_ else wanted
     return _draw("uniform", shape, int(low), int(high), kept, device, generator).to(wanted)
 
 

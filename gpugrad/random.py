@@ -37,7 +37,7 @@ class Generator:
     """
 
     def __init__(self, device: Any = "cpu") -> None:
-        self.device = backends.get(device).device if device != "cpu" else device
+        self.device = backends.get(device).device
         self._seed = DEFAULT_SEED
         self._base = 0
         self._call = 0

@@ -34,7 +34,12 @@ def save(obj: Any, f: str | os.PathLike[str]) -> None:
     Raises ArgumentError for what cannot be saved, DataError where the file cannot be written.
     """
     writer = _Writer()
-    tree = writer.encode(obj, ())
+    try:
+        tree = writer.encode(obj, ())
+    except RecursionError:
+        raise ArgumentError(
+            "save: obj contains itself, or is nested too deeply.\n  Save a flat dict instead."
+        ) from None
     text = json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     safetensors_file.write(_path("save", f), writer.arrays, {STRUCTURE: text})
 

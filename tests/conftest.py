@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +62,22 @@ def schedule(request: pytest.FixtureRequest, kernel_device: str) -> Iterator[Non
     _sim.set_schedule(order, "random" if order == "random" else "eager", seed, 2)
     yield
     _sim.set_schedule("forward", "eager", 1, 2)
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Callable[[str], str]:
+    """Runs code in a new interpreter and gives its output.
+
+    Not in the source tree, whose folder gpugrad would hide the installed package.
+    """
+
+    def run(code: str) -> str:
+        command = [sys.executable, "-c", code]
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+
+    return run
 
 
 @pytest.fixture(autouse=True)

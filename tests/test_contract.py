@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -131,12 +130,11 @@ def test_unbuilt_simulator_names_the_command(monkeypatch: pytest.MonkeyPatch) ->
         backends.sim.SimBackend(Device("sim"))
 
 
-def test_import_is_lazy() -> None:
+def test_import_is_lazy(python: Callable[[str], str]) -> None:
     """`import gpugrad` and the CPU need neither CuPy nor PyTorch, and no device module but _cpu."""
     code = (
         "import sys, gpugrad\nfrom gpugrad import backends\nbackends.get('cpu')\n"
         "print([m for m in sys.modules if m.partition('.')[0] in ('cupy', 'torch')"
         " or m in ('gpugrad._sim', 'gpugrad._cuda')])"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
+    assert python(code).strip() == "[]"

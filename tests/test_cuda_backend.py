@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gpugrad as gg
+from gpugrad import backends, nn
 from gpugrad import dtype as dtypes
 from gpugrad.backends import cuda, native
 from gpugrad.device import Device
@@ -138,6 +140,26 @@ def test_index_flag_is_raised_once_at_synchronisation(backend: cuda.CudaBackend)
         backend.to_numpy(y)
     backend.synchronize()
     assert backend.to_numpy(y)[0] == 0
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_bad_label_is_told_when_the_loss_is_read(
+    backend: cuda.CudaBackend, monkeypatch: pytest.MonkeyPatch, label: int
+) -> None:
+    """Nothing waits for the device before: a whole training step runs on it first."""
+    for name in ("cuda", "cuda:0", backend.device):
+        monkeypatch.setitem(backends._backends, name, backend)
+    monkeypatch.setattr(backend, "to_numpy", lambda array: pytest.fail("the host has waited"))
+    layer = nn.Linear(2, 3, device="cuda")
+    optimizer = gg.optim.SGD(layer.parameters(), lr=0.1)
+    x, target = gg.ones(4, 2, device="cuda"), gg.tensor([0, label, 2, 0], device="cuda")
+    loss = nn.functional.cross_entropy(layer(x), target)
+    loss.backward()
+    optimizer.step()
+    monkeypatch.undo()
+    text = rf"cross_entropy: target {label} is not one of the 3 classes.\n.*ignore_index"
+    with pytest.raises(IndexOutOfRangeError, match=text):
+        loss.item()
 
 
 def test_out_of_memory(backend: cuda.CudaBackend) -> None:

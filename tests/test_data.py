@@ -14,7 +14,14 @@ import pytest
 
 import gpugrad as gg
 from gpugrad import data
-from gpugrad.data import DataLoader, Dataset, Subset, TensorDataset
+from gpugrad.data import (
+    DataLoader,
+    Dataset,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 from gpugrad.data.idx import DTYPES, read_idx
 from gpugrad.data.mnist import PACKAGED, SHA256, load_mnist
 from gpugrad.errors import ArgumentError, DataError, IndexOutOfRangeError, ShapeError
@@ -293,6 +300,24 @@ def test_samplers() -> None:
 
 
 Pair = namedtuple("Pair", "image label")
+
+
+def test_subset_and_weighted_samplers() -> None:
+    gg.manual_seed(3)
+    assert sorted(SubsetRandomSampler([5, 2, 9])) == [2, 5, 9]
+    assert len({tuple(SubsetRandomSampler([5, 2, 9])) for _ in range(50)}) == 6
+    often = list(WeightedRandomSampler([3.0, 0.0, 1.0], 4000))
+    assert len(often) == 4000 and 1 not in often and abs(often.count(0) - 3000) < 150
+    once = [list(WeightedRandomSampler([3.0, 0.0, 1.0], 2, replacement=False)) for _ in range(2000)]
+    assert all(sorted(order) == [0, 2] for order in once)
+    assert abs(sum(order[0] == 0 for order in once) - 1500) < 100  # first with probability 3 / 4
+    loader = DataLoader(Squares(9), 2, sampler=SubsetRandomSampler([5, 2, 8]))
+    assert sorted(int(i) for x, _ in loader for i in x) == [2, 5, 8] and len(loader) == 2
+    for weights in ([-1.0, 2.0], [0.0], [float("nan")], [[1.0]], []):
+        with pytest.raises(ArgumentError, match="one row of finite numbers of at least 0"):
+            WeightedRandomSampler(weights, 1)
+    with pytest.raises(ArgumentError, match=r"num_samples = 2, replacement = False; .* at most 1"):
+        WeightedRandomSampler([1.0, 0.0], 2, replacement=False)
 
 
 def test_collate() -> None:

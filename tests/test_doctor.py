@@ -149,6 +149,7 @@ def test_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     """The real report runs, and the CPU works."""
     facts = report()
     assert facts.trials["cpu"] is None
+    assert ("sim" in facts.trials) == (facts.native["_sim"] is not None)
     status = doctor.run()
     out = capsys.readouterr().out
     assert "devices that work: cpu" in out

@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import gpugrad as gg
 from gpugrad import dtype as dtypes
 from gpugrad.device import Device
 from gpugrad.errors import DeviceError, DTypeError
@@ -136,3 +137,10 @@ def test_device_names() -> None:
         Device("cpu:1")
     with pytest.raises(AttributeError, match="immutable"):
         Device("cpu").type = "cuda"
+
+
+def test_limits() -> None:
+    assert gg.finfo(gg.float32).eps == 2.0**-23 and gg.finfo(gg.bfloat16).eps == 2.0**-7
+    assert gg.iinfo(gg.int8).max == 127
+    assert gg.finfo(gg.float64).max < gg.inf and gg.tensor(gg.nan).isnan().item()
+    assert 3.14 < gg.pi < 3.15

@@ -172,7 +172,7 @@ def test_linear_initial_values_and_seed() -> None:
 def test_linear_of_a_wrong_size() -> None:
     with pytest.raises(ShapeError, match=r"\(2, 4\)"):
         nn.Linear(3, 2)(gg.zeros(2, 4))
-    with pytest.raises(ArgumentError, match="sizes cannot be negative"):
+    with pytest.raises(ArgumentError, match="sizes are integers of at least 0"):
         nn.Linear(-1, 2)
 
 
@@ -213,6 +213,11 @@ def test_dropout() -> None:
 def test_identity() -> None:
     x = gg.zeros(3)
     assert nn.Identity(54, unused=True)(x) is x
+
+
+def test_softmin() -> None:
+    x = tensor([[0.0, 1.0], [2.0, -1.0]])
+    close(nn.Softmin(1)(x), gg.softmax(-x, 1).numpy())
 
 
 def test_wrong_arguments_of_activations() -> None:

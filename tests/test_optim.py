@@ -368,7 +368,7 @@ def test_mistakes_in_making_an_optimizer() -> None:
         (lambda: optim.SGD([p * 2]), GraphError, r"params\[0\] of shape \(1,\) is the result"),
         (lambda: optim.SGD([1.0]), TypeError, r"params\[0\] is a float, not a Tensor"),
         (lambda: optim.SGD([gg.tensor([1])]), DTypeError, "int64; only floating can be trained"),
-        (lambda: optim.SGD([{"params": {p}}]), TypeError, "ordered collection"),
+        (lambda: optim.SGD([{"params": {p}}]), TypeError, "give an ordered collection"),
         (lambda: optim.SGD([{"lr": 1.0}]), ArgumentError, "no key 'params'"),
     ]:
         with pytest.raises(kind, match=text):

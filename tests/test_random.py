@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -59,7 +58,7 @@ def test_dropout_replays_its_mask() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_forked_processes_draw_their_own_numbers() -> None:
+def test_forked_processes_draw_their_own_numbers(python: Callable[[str], str]) -> None:
     code = (
         "import os, gpugrad as gg\n"
         "gg.manual_seed(5)\n"
@@ -69,9 +68,5 @@ def test_forked_processes_draw_their_own_numbers() -> None:
         "    os.wait()\n"
         "print(gg.rand(2).tolist())\n"
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        for _ in range(2)
-    ]
-    lines = runs[0].stdout.splitlines()
-    assert len(set(lines)) == 3 and runs[0].stdout == runs[1].stdout
+    first, second = python(code), python(code)
+    assert len(set(first.splitlines())) == 3 and first == second

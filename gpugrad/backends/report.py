@@ -65,14 +65,17 @@ class Report:
 
 
 def report(asked_for: str | None = None) -> Report:
-    """Look at everything. Tries the CPU, each GPU that is there, and the device asked for."""
+    """Look at everything. Tries the CPU, the simulator where it is built, each GPU that
+    is there, and the device asked for."""
     driver, gpus = _driver()
-    devices = ["cpu", *(f"cuda:{i}" for i in range(len(gpus)))]
+    native = {name: _native(name) for name in NATIVE_MODULES}
+    simulated = ["sim"] if native["_sim"] is not None else []
+    devices = ["cpu", *simulated, *(f"cuda:{i}" for i in range(len(gpus)))]
     if asked_for not in (None, "auto") and str(Device(asked_for)) not in devices:
         devices.append(str(Device(asked_for)))
     return Report(
         versions=_versions(),
-        native={name: _native(name) for name in NATIVE_MODULES},
+        native=native,
         cupy=_cupy_packages(),
         driver=driver,
         gpus=gpus,

@@ -11,7 +11,14 @@ from gpugrad.data.dataset import (
 from gpugrad.data.idx import read_idx
 from gpugrad.data.loader import DataLoader
 from gpugrad.data.mnist import MNIST, load_mnist
-from gpugrad.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from gpugrad.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
 __all__ = [
     "MNIST",
@@ -23,7 +30,9 @@ __all__ = [
     "Sampler",
     "SequentialSampler",
     "Subset",
+    "SubsetRandomSampler",
     "TensorDataset",
+    "WeightedRandomSampler",
     "default_collate",
     "default_convert",
     "get_worker_info",

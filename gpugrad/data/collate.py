@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import gpugrad as gg
-from gpugrad.errors import DTypeError, ShapeError
+from gpugrad.errors import ArgumentError, DTypeError, ShapeError
 
 _NUMBERS = (bool, int, float, np.generic)
 
@@ -22,7 +22,10 @@ def default_collate(samples: Sequence[Any]) -> Any:
 
     Raises ShapeError when shapes or fields differ between items, DTypeError for anything else.
     """
+    if not samples:
+        raise ArgumentError("default_collate: got no items; a batch needs at least one.")
     first = samples[0]
+    _check_kinds(samples)
     if isinstance(first, gg.Tensor | np.ndarray):
         _check_shapes(samples)
         return gg.stack(list(samples)) if isinstance(first, gg.Tensor) else _stacked(samples)
@@ -31,6 +34,7 @@ def default_collate(samples: Sequence[Any]) -> Any:
     if isinstance(first, str | bytes):
         return list(samples)
     if isinstance(first, Mapping):
+        _check_keys(samples)
         return {key: default_collate([sample[key] for sample in samples]) for key in first}
     if isinstance(first, tuple | list):
         return _collate_fields(first, samples)
@@ -70,6 +74,33 @@ def _collate_fields(first: tuple[Any, ...] | list[Any], samples: Sequence[Any]) 
             "  Give each item the same fields, or the DataLoader a collate_fn."
         )
     return rebuild(first, [default_collate(field) for field in zip(*samples, strict=True)])
+
+
+def _kind(sample: Any) -> int:
+    """Items of one kind can be stacked; numbers of any type are one."""
+    kinds = ((gg.Tensor,), (np.ndarray,), (str, bytes), (Mapping,), (tuple, list))
+    return next((i for i, kind in enumerate(kinds) if isinstance(sample, kind)), len(kinds))
+
+
+def _check_kinds(samples: Sequence[Any]) -> None:
+    wanted = _kind(samples[0])
+    for i, sample in enumerate(samples):
+        if _kind(sample) != wanted:
+            raise DTypeError(
+                f"default_collate: item 0 of the batch is a {type(samples[0]).__name__}, item {i} "
+                f"a {type(sample).__name__}.\n  Make all of one kind, or give the DataLoader a "
+                "collate_fn."
+            )
+
+
+def _check_keys(samples: Sequence[Any]) -> None:
+    for i, sample in enumerate(samples):
+        if sample.keys() != samples[0].keys():
+            raise ShapeError(
+                f"default_collate: item 0 of the batch has the keys {sorted(samples[0])}, "
+                f"item {i} has {sorted(sample)}.\n"
+                "  Give each item the same keys, or the DataLoader a collate_fn."
+            )
 
 
 def _stacked(samples: Sequence[Any]) -> Any:

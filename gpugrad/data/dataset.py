@@ -12,7 +12,7 @@ import numpy as np
 
 import gpugrad as gg
 from gpugrad.data.sampler import shuffled
-from gpugrad.errors import ArgumentError, IndexOutOfRangeError, ShapeError
+from gpugrad.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 
 if TYPE_CHECKING:
     from gpugrad.device import Device
@@ -45,10 +45,16 @@ class TensorDataset(Dataset):
     Args:
         tensors: (n, ...) each, all on one device.
 
-    Raises ShapeError when there is none, or first axes differ.
+    Raises DTypeError for other arrays, ShapeError when there is none, or first axes differ.
     """
 
     def __init__(self, *tensors: Tensor) -> None:
+        for i, tensor in enumerate(tensors):
+            if not isinstance(tensor, gg.Tensor):
+                raise DTypeError(
+                    f"TensorDataset: tensors[{i}] is a {type(tensor).__name__}, not a Tensor.\n"
+                    "  Make it one with gg.as_tensor(...)."
+                )
         shapes = [tuple(tensor.shape) for tensor in tensors]
         if not tensors or any(not shape for shape in shapes):
             raise ShapeError(
@@ -83,12 +89,19 @@ class TensorDataset(Dataset):
 class Subset(Dataset):
     """The items of `dataset` at `indices`, in that order.
 
-    Raises IndexOutOfRangeError when an index lies outside the data set.
+    Raises IndexOutOfRangeError when an index lies outside the data set, DTypeError when it is no
+    integer.
     """
 
     def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
         size = len(dataset)
-        positions = np.asarray(indices, dtype=np.int64).reshape(-1)
+        positions = np.asarray(indices).reshape(-1)
+        if positions.size and positions.dtype.kind not in "iu":
+            raise DTypeError(
+                f"Subset: indices must be integers, got {positions.dtype}.\n"
+                "  Of a mask take np.flatnonzero(mask)."
+            )
+        positions = positions.astype(np.int64)
         wrong = np.flatnonzero((positions < -size) | (positions >= size))
         if wrong.size:
             at = int(wrong[0])

@@ -225,6 +225,11 @@ def _check_workers(
 def _check_order(
     batch_size: int | None, shuffle: bool | None, sampler: Any, batch_sampler: Any, drop_last: bool
 ) -> None:
+    if batch_size is not None and (not isinstance(batch_size, int) or batch_size <= 0):
+        raise ArgumentError(
+            f"DataLoader: batch_size = {batch_size!r}; it must be a positive integer, or None for "
+            "single items."
+        )
     if sampler is not None and shuffle:
         raise ArgumentError(
             "DataLoader: sampler and shuffle=True both say the order; give one of them."

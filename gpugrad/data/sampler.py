@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 import gpugrad as gg
 from gpugrad.errors import ArgumentError
@@ -88,7 +90,9 @@ class BatchSampler(Sampler):
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size <= 0:
-            raise ArgumentError(f"batch_size = {batch_size!r}; it must be a positive integer.")
+            raise ArgumentError(
+                f"BatchSampler: batch_size = {batch_size!r}; it must be a positive integer."
+            )
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = drop_last
@@ -106,3 +110,68 @@ class BatchSampler(Sampler):
     def __len__(self) -> int:
         size = len(self.sampler)  # type: ignore[arg-type]
         return size // self.batch_size if self.drop_last else -(-size // self.batch_size)
+
+
+class SubsetRandomSampler(Sampler):
+    """The given indices, in a random order, anew each time."""
+
+    def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
+        self.indices = indices
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[int]:
+        for position in shuffled(len(self.indices), self.generator).tolist():
+            yield self.indices[position]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class WeightedRandomSampler(Sampler):
+    """Indices 0..len(weights) - 1, drawn with probabilities in proportion to weights.
+
+    With replacement by inverting the cumulated weights; without, by the smallest of exponential
+    draws of rate weight (Efraimidis & Spirakis 2006). For classes of unequal size take
+    1 / (size of the class) as an item's weight.
+
+    Raises ArgumentError for weights that are no probabilities, and for more draws without
+    replacement than there are items with a weight above 0.
+    """
+
+    def __init__(
+        self,
+        weights: Any,
+        num_samples: int,
+        replacement: bool = True,
+        generator: Generator | None = None,
+    ) -> None:
+        self.weights = np.asarray(weights, dtype=np.float64)
+        fine = self.weights.ndim == 1 and bool((np.isfinite(self.weights)).all())
+        if not fine or (self.weights < 0).any() or not self.weights.sum() > 0:
+            raise ArgumentError(
+                "WeightedRandomSampler: weights must be one row of finite numbers of at least 0, "
+                "not all 0."
+            )
+        possible = np.count_nonzero(self.weights)
+        if num_samples <= 0 or (not replacement and num_samples > possible):
+            raise ArgumentError(
+                f"WeightedRandomSampler: num_samples = {num_samples}, replacement = {replacement}; "
+                f"it must be positive, and without replacement at most {possible}, the number of "
+                "weights above 0."
+            )
+        self.num_samples, self.replacement, self.generator = num_samples, replacement, generator
+
+    def __iter__(self) -> Iterator[int]:
+        count = self.num_samples if self.replacement else len(self.weights)
+        draws = gg.rand(count, dtype=gg.float64, generator=self.generator).numpy()
+        if self.replacement:
+            edges = np.cumsum(self.weights)
+            chosen = np.searchsorted(edges, draws * edges[-1], side="right")
+            chosen = np.minimum(chosen, np.flatnonzero(self.weights)[-1])  # where rounding gave 1
+        else:
+            with np.errstate(divide="ignore"):
+                chosen = np.argsort(-np.log1p(-draws) / self.weights, kind="stable")
+        return iter(chosen[: self.num_samples].tolist())
+
+    def __len__(self) -> int:
+        return self.num_samples

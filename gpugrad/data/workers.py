@@ -184,9 +184,10 @@ class WorkerPool:
         except BaseException as error:
             self.shutdown()
             if isinstance(error, pickle.PicklingError | GpugradError | AttributeError | TypeError):
+                reason = str(error).rstrip(".")
                 raise ArgumentError(
                     f"DataLoader(num_workers={num_workers}): the data set, collate_fn or "
-                    f"worker_init_fn cannot be sent to a worker process: {error}.\n"
+                    f"worker_init_fn cannot be sent to a worker process: {reason}.\n"
                     "  Define them at the top level of a module (no lambdas, no open files), or "
                     "use num_workers=0."
                 ) from error

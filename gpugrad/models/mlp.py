@@ -41,6 +41,10 @@ class MLP(nn.Module):
             raise ArgumentError(
                 f"MLP: activation = {activation!r}; known are {', '.join(ACTIVATIONS)}."
             )
+        if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+            raise ArgumentError(
+                f"MLP(hidden={hidden!r}): expected the sizes of the hidden layers, such as (128,)"
+            )
         self._config = {
             "in_features": in_features,
             "hidden": list(hidden),

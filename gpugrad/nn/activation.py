@@ -169,6 +169,13 @@ class Softmax(Module):
         return f"dim={self.dim}"
 
 
+class Softmin(Softmax):
+    """y = exp(-x) / sum(exp(-x)) along axis dim."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softmin(x, self.dim)
+
+
 class LogSoftmax(Module):
     """y = x - log(sum(exp(x))) along axis dim."""
 

@@ -18,8 +18,8 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ArgumentError(f"Dropout(p={p}): a probability lies between 0 and 1")
+        if not (isinstance(p, (int, float)) and 0 <= p <= 1):
+            raise ArgumentError(f"Dropout(p={p!r}): a probability lies between 0 and 1")
         self.p, self.inplace = p, inplace
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .. import ops
 from ..errors import ShapeError
 from ..tensor import Tensor
 from .module import Module
@@ -17,7 +18,7 @@ class Flatten(Module):
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(self.start_dim, self.end_dim)
+        return ops.flatten(x, self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

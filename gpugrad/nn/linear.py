@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..creation import empty
 from ..errors import ArgumentError
 from ..tensor import Tensor
@@ -45,10 +47,12 @@ class Linear(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        if in_features < 0 or out_features < 0:
+        if not all(
+            isinstance(n, (int, np.integer)) and n >= 0 for n in (in_features, out_features)
+        ):
             raise ArgumentError(
-                f"Linear(in_features={in_features}, out_features={out_features}): "
-                "sizes cannot be negative"
+                f"Linear(in_features={in_features!r}, out_features={out_features!r}): "
+                "sizes are integers of at least 0"
             )
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(empty((out_features, in_features), device=device, dtype=dtype))

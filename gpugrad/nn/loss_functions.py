@@ -7,7 +7,8 @@ from typing import Any
 
 from .. import ops
 from ..autograd import Function
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..autograd.function import mixed_devices
+from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -27,10 +28,13 @@ def reduced(operation: str, loss: Tensor, reduction: str) -> Tensor:
 
 
 def check_shapes(operation: str, input: Tensor, target: Tensor) -> None:
-    """Raises ShapeError unless both shapes are equal."""
+    """Raises DTypeError, DeviceError or ShapeError unless both are tensors, on one device, of one
+    shape."""
     for name, value in (("input", input), ("target", target)):
         if not isinstance(value, Tensor):
             raise DTypeError(f"{operation}({name}): expected a Tensor, got {type(value).__name__}")
+    if input.backend is not target.backend:
+        raise DeviceError(mixed_devices(operation, (input, target)))
     a, b = tuple(input.shape), tuple(target.shape)
     if a == b:
         return

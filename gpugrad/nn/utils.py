@@ -29,7 +29,9 @@ def clip_grad_norm_(
     norm: of all gradients as one vector, see get_total_norm. The factor stays on the device, so
     nothing waits, unless error_if_nonfinite asks to look at the norm first.
     """
-    grads = [p.grad for p in _listed(parameters) if p.grad is not None]
+    _check_limit("clip_grad_norm_", "max_norm", max_norm)
+    parameters = _listed(parameters)  # it may be an iterator, and is needed twice
+    grads = [p.grad for p in parameters if p.grad is not None]
     norm = get_total_norm(grads, norm_type, error_if_nonfinite)
     clip_grads_with_norm_(parameters, max_norm, norm)
     return norm
@@ -95,6 +97,7 @@ def clip_grads_with_norm_(parameters: Parameters, max_norm: float, total_norm: T
 def clip_grad_value_(parameters: Parameters, clip_value: float) -> None:
     """Limits every element of the gradients to [-clip_value, clip_value], in place."""
     clip_value = float(clip_value)
+    _check_limit("clip_grad_value_", "clip_value", clip_value)
     for p in _listed(parameters):
         grad = p.grad
         if grad is not None:
@@ -126,6 +129,11 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
             part = vec[start : start + p.numel()].reshape(tuple(p.shape))
             copy_values(part, p, "vector_to_parameters")
             start += p.numel()
+
+
+def _check_limit(operation: str, name: str, value: float) -> None:
+    if not value >= 0:
+        raise ArgumentError(f"{operation}({name}={value}): must be a number of at least 0")
 
 
 def _listed(tensors: Parameters) -> list[Tensor]:

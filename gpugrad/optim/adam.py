@@ -46,7 +46,8 @@ class Adam(Optimizer):
     def _check_group(self, group: Group) -> None:
         self._at_least_zero(group, "lr", "eps", "weight_decay")
         betas = group["betas"]
-        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        pair = isinstance(betas, (tuple, list)) and len(betas) == 2
+        if not pair or not all(0 <= beta < 1 for beta in betas):
             raise ArgumentError(
                 f"{type(self).__name__}(betas={betas}): two numbers of at least 0 and below 1"
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
+import numpy as np
+
 from .. import dtype as dtypes
 from ..autograd import enable_grad
 from ..backends import Array, Kernels
@@ -43,11 +45,7 @@ class Optimizer:
     _count_in_state: ClassVar[bool] = True  # whether state_dict has "step", as PyTorch's class does
 
     def __init__(self, params: Any, defaults: Group) -> None:
-        if isinstance(params, Tensor):
-            raise TypeError(
-                f"{type(self).__name__}(params): expected an iterable of parameters, "
-                f"got a single tensor; write [tensor]"
-            )
+        _check_iterable(type(self).__name__, params)
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self.step_count = 0
@@ -84,7 +82,7 @@ class Optimizer:
     def _at_least_zero(self, group: Group, *names: str) -> None:
         for name in names:
             value = group[name]
-            if isinstance(value, Tensor) or not value >= 0:
+            if not (isinstance(value, (int, float, np.number)) and value >= 0):
                 raise ArgumentError(
                     f"{type(self).__name__}({name}={value!r}): must be a number of at least 0"
                 )
@@ -98,10 +96,8 @@ class Optimizer:
         params = param_group.get("params")
         if params is None:
             raise ArgumentError(f"{type(self).__name__}: a parameter group has no key 'params'")
-        if isinstance(params, (set, frozenset)):
-            raise TypeError(
-                "parameters must come in an ordered collection; the order of a set changes"
-            )
+        if not isinstance(params, Tensor):
+            _check_iterable(type(self).__name__, params)
         params = [params] if isinstance(params, Tensor) else list(params)
         group = {**param_group, "params": params}
         for name, default in self.defaults.items():
@@ -116,7 +112,11 @@ class Optimizer:
         seen = {id(p) for group in self.param_groups for p in group["params"]}
         for i, p in enumerate(params):
             if not isinstance(p, Tensor):
-                raise TypeError(f"{name}: params[{i}] is a {type(p).__name__}, not a Tensor")
+                hint = "; give the parameters without their names"
+                raise TypeError(
+                    f"{name}: params[{i}] is a {type(p).__name__}, not a Tensor"
+                    f"{hint if isinstance(p, tuple) else ''}"
+                )
             if not p.is_leaf:
                 raise GraphError(
                     f"{name}: params[{i}] of shape {tuple(p.shape)} is the result of an operation "
@@ -220,6 +220,21 @@ class Optimizer:
             )
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _check_iterable(name: str, params: Any) -> None:
+    """Raises TypeError unless params is an ordered collection or an iterator."""
+    if isinstance(params, Tensor):
+        got = "a single tensor; write [tensor]"
+    elif hasattr(params, "parameters"):
+        got = f"a {type(params).__name__}; give its .parameters()"
+    elif isinstance(params, (set, frozenset)):
+        got = "a set, whose order changes; give an ordered collection, such as a list"
+    elif not isinstance(params, Iterable):
+        got = f"a {type(params).__name__}"
+    else:
+        return
+    raise TypeError(f"{name}(params): expected an iterable of parameters, got {got}")
 
 
 def _admit(plan: Plan) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 import gpugrad as gg
+from gpugrad.errors import DataError
 from gpugrad.nn import Module
 from gpugrad.tensor import Tensor
 from gpugrad.train.meters import Mean
@@ -42,4 +43,9 @@ def evaluate(
                     meters[name].update(metric(y, target), count, summed=True)
     finally:
         model.train(training)
+    if meters["loss"].count == 0:
+        raise DataError(
+            "evaluate: the loader gave no batches.\n  An iterator is used up after one epoch: give "
+            "a DataLoader or a list."
+        )
     return {name: meter.value() for name, meter in meters.items()}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 from gpugrad.autograd import check_parameters
+from gpugrad.errors import DataError
 from gpugrad.nn import Module
 from gpugrad.optim import Optimizer
 from gpugrad.tensor import Tensor
@@ -123,6 +124,11 @@ class Trainer:
                 self.read()
                 last_read = now
         self.read()
+        if self.meters["loss"].count == 0:
+            raise DataError(
+                f"train: the loader gave no batches in epoch {self.epoch}.\n  An iterator is used "
+                "up after one epoch: give a DataLoader or a list. drop_last may have dropped all."
+            )
         seconds = time.perf_counter() - started
         self.log = {
             "epoch": self.epoch,
