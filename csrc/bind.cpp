@@ -40,7 +40,6 @@ static void bind(py::module_& m, const char* name, R (*operation)(Stream, Args..
 static void bind_array_operations(py::module_& m) {
   bind(m, "fill", fill, "y", "value");
   bind(m, "copy", copy, "x", "y");
-  bind(m, "binary", binary, "op", "a", "b", "y");
   bind(m, "where", where, "c", "a", "b", "y");
   bind(m, "reduce", reduce, "op", "x", "y", "workspace");
   m.def("reduce_workspace", &reduce_workspace, py::arg("op"), py::arg("x"), py::arg("y"));
@@ -52,8 +51,9 @@ static void bind_array_operations(py::module_& m) {
 }
 #endif
 
-static void bind_rows(py::module_& m) {
+static void bind_functions(py::module_& m) {
   bind(m, "unary", unary, "op", "x", "y", "p0", "p1");
+  bind(m, "binary", binary, "op", "a", "b", "y");
   bind(m, "softmax", softmax, "x", "y", "axis", "log");
   bind(m, "softmax_grad", softmax_grad, "dy", "y", "dx", "axis", "log");
   bind(m, "cross_entropy", cross_entropy, "x", "target", "weight", "loss", "lse", "target_weight",
@@ -102,7 +102,7 @@ PYBIND11_MODULE(GG_MODULE, m) {
 #if !defined(GG_CPU)
   bind_array_operations(m);
 #endif
-  bind_rows(m);
+  bind_functions(m);
   bind_random(m);
   bind_optimizers(m);
 #if defined(GG_SIM)

@@ -36,6 +36,10 @@ enum class FlagCode : int64_t { none = 0, gather = 1, scatter = 2, cross_entropy
 ///   Transcendental functions take floating dtypes only; csrc/core/functors.h is the list.
 void unary(Stream stream, Unary op, const Array& x, const Array& y, double p0, double p1);
 
+/// y = f(a, b); a and b broadcast, have one dtype, or one of them is a number of that dtype.
+///   y has that dtype, or bool for comparisons and logic. All three modules; _cpu floating only.
+void binary(Stream stream, Binary op, const Operand& a, const Operand& b, const Array& y);
+
 #if !defined(GG_CPU)  // NumPy does these on the CPU, at par or better
 
 /// y = value.
@@ -44,10 +48,6 @@ void fill(Stream stream, const Array& y, const Scalar& value);
 /// y = x, cast to y's dtype; x broadcasts. Float to integer truncates toward zero, anything to bool
 /// is != 0. Reads and writes each byte once.
 void copy(Stream stream, const Array& x, const Array& y);
-
-/// y = f(a, b); a and b broadcast, have one dtype, or one of them is a number of that dtype.
-///   y has that dtype, or bool for comparisons and logic.
-void binary(Stream stream, Binary op, const Operand& a, const Operand& b, const Array& y);
 
 /// y = c ? a : b; c is bool; all broadcast; a, b, y have one dtype (or a, b are numbers).
 void where(Stream stream, const Array& c, const Operand& a, const Operand& b, const Array& y);

@@ -67,7 +67,7 @@ from .dtype import bool_ as bool
 from .dtype import promote as promote_types
 from .ops import *  # noqa: F403
 from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
-from .tensor import Tensor
+from .tensor import Tensor, is_tensor, numel
 
 if TYPE_CHECKING:
     from . import cuda, data, models, nn, optim, train

@@ -9,11 +9,11 @@ import numpy as np
 
 from . import backends
 from . import dtype as dtypes
+from .arguments import check_dtype, dtype_or_default, given_sizes, shape_of, with_article
 from .backends import Backend
 from .device import Device
 from .dtype import DType
 from .errors import ArgumentError, DataError, DTypeError, ShapeError
-from .ops.operands import check_dtype, dtype_or_default, shape_of
 from .tensor import Tensor, backend_of
 
 DeviceLike = str | Device | None
@@ -110,8 +110,8 @@ def from_dlpack(source: Any) -> Tensor:
         return source.detach()
     if not hasattr(source, "__dlpack_device__"):
         raise DTypeError(
-            f"from_dlpack: a {type(source).__name__} has no __dlpack__; of numbers and lists make "
-            "a tensor with gg.tensor(...)."
+            f"from_dlpack: {with_article(type(source).__name__)} has no __dlpack__; of numbers and "
+            "lists make a tensor with gg.tensor(...)."
         )
     kind, index = source.__dlpack_device__()
     if int(kind) == 1:
@@ -142,27 +142,42 @@ def _filled(
 
 
 def empty(
-    *size: Any, dtype: Any = None, device: DeviceLike = None, requires_grad: bool = False
+    *sizes: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor whose values are undefined."""
     dtype = dtype_or_default(dtype)
-    return _filled("empty", size, None, dtype, backend_of(device), requires_grad)
+    sizes = given_sizes("empty", sizes, size)
+    return _filled("empty", sizes, None, dtype, backend_of(device), requires_grad)
 
 
 def zeros(
-    *size: Any, dtype: Any = None, device: DeviceLike = None, requires_grad: bool = False
+    *sizes: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """All 0."""
     dtype = dtype_or_default(dtype)
-    return _filled("zeros", size, 0, dtype, backend_of(device), requires_grad)
+    sizes = given_sizes("zeros", sizes, size)
+    return _filled("zeros", sizes, 0, dtype, backend_of(device), requires_grad)
 
 
 def ones(
-    *size: Any, dtype: Any = None, device: DeviceLike = None, requires_grad: bool = False
+    *sizes: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """All 1."""
     dtype = dtype_or_default(dtype)
-    return _filled("ones", size, 1, dtype, backend_of(device), requires_grad)
+    sizes = given_sizes("ones", sizes, size)
+    return _filled("ones", sizes, 1, dtype, backend_of(device), requires_grad)
 
 
 def _value_dtype(value: Any) -> DType:
@@ -305,6 +320,7 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:
     """A matrix [n, m] with 1 on the diagonal, else 0; m is n by default."""
-    values = np.eye(n, n if m is None else m).astype(dtype_or_default(dtype))
+    rows, columns = shape_of("eye", (n, n if m is None else m))
+    values = np.eye(rows, columns).astype(dtype_or_default(dtype))
     backend = backend_of(device)
     return _finish(backend.from_numpy(values), backend, requires_grad)

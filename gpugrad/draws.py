@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from . import dtype as dtypes
+from .arguments import dtype_or_default, given_sizes, shape_of
 from .creation import DeviceLike
 from .errors import ArgumentError, DTypeError, ShapeError
-from .ops.operands import dtype_or_default, shape_of
 from .random import Generator, generator_of
 from .tensor import Tensor, backend_of
 
@@ -37,26 +37,30 @@ def _floating(name: str, dtype: Any) -> Any:
 
 
 def rand(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
     device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform numbers in [0, 1)."""
-    shape, wanted = shape_of("rand", size), _floating("rand", dtype)
+    shape = shape_of("rand", given_sizes("rand", sizes, size))
+    wanted = _floating("rand", dtype)
     return _draw("uniform", shape, 0.0, 1.0, wanted, device, generator, requires_grad)
 
 
 def randn(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
     device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Standard normal numbers."""
-    shape, wanted = shape_of("randn", size), _floating("randn", dtype)
+    shape = shape_of("randn", given_sizes("randn", sizes, size))
+    wanted = _floating("randn", dtype)
     return _draw("normal", shape, 0.0, 1.0, wanted, device, generator, requires_grad)
 
 

@@ -40,6 +40,11 @@ def dlpack_device(tensor: Tensor) -> tuple[int, int]:
 
 def cuda_array_interface(tensor: Tensor) -> dict[str, Any]:
     """The CUDA array interface of a tensor on a GPU; AttributeError for others."""
-    interface = tensor.data.__cuda_array_interface__
+    interface = getattr(tensor.data, "__cuda_array_interface__", None)
+    if interface is None:
+        raise AttributeError(
+            f"__cuda_array_interface__: this tensor is on {tensor.device}, not on a GPU.\n"
+            "  Move it with .cuda(), or share host memory by numpy() or __dlpack__."
+        )
     _check("__cuda_array_interface__", tensor)
     return interface

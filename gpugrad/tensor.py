@@ -6,18 +6,27 @@ depends on nothing above it. ``gpugrad/methods.pyi`` declares them for type chec
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import backends
+from . import backends, display
 from . import dtype as dtypes
 from .backends import Array, Backend
 from .device import Device
 from .dtype import DType
-from .errors import ArgumentError, DTypeError, GraphError, ShapeError
+from .errors import (
+    ArgumentError,
+    DeviceError,
+    DTypeError,
+    GpugradError,
+    GraphError,
+    IndexOutOfRangeError,
+    ShapeError,
+)
 
 if TYPE_CHECKING:
     from .autograd.function import Node
@@ -68,19 +77,19 @@ class Tensor(TensorMethods):
     __slots__ = (
         "__weakref__",
         "_accumulator",
+        "_grad",
         "_hooks",
         "_is_view",
         "_requires_grad",
         "_versions",
         "backend",
         "data",
-        "grad",
         "grad_fn",
     )
 
     data: Array
     backend: Backend
-    grad: Tensor | None
+    _grad: Tensor | None
     grad_fn: Node | None
     _requires_grad: bool
     _versions: VersionCounter | None
@@ -89,10 +98,16 @@ class Tensor(TensorMethods):
     _is_view: bool
     _keeps_values = False  # True where a new `data` array holds the same values
 
-    def __init__(self, data: Array, backend: Backend, requires_grad: bool = False) -> None:
+    def __init__(self, data: Array, backend: Any = 0, requires_grad: bool = False) -> None:
+        if backend.__class__ is int:  # Tensor([1, 2]), Tensor(2, 3)
+            raise TypeError(
+                "Tensor(...) takes a raw array and its backend.\n"
+                "  Of numbers, lists and arrays make a tensor with gg.tensor(...), of sizes with "
+                "gg.empty(...)."
+            )
         self.data = data
         self.backend = backend
-        self.grad = None
+        self._grad = None
         self.grad_fn = None
         self._requires_grad = requires_grad
         self._versions = None
@@ -139,6 +154,8 @@ class Tensor(TensorMethods):
     def numel(self) -> int:
         """The number of elements."""
         return int(self.data.size)
+
+    nelement = numel
 
     def element_size(self) -> int:
         """Bytes of one element."""
@@ -219,6 +236,23 @@ class Tensor(TensorMethods):
         result._counter = self._counter
         return result
 
+    def _set_grad(self, value: Tensor | None) -> None:
+        if value is not None and (
+            not isinstance(value, Tensor)
+            or value.data.shape != self.data.shape
+            or value.data.dtype != self.data.dtype
+            or value.backend is not self.backend
+        ):
+            raise unfit("grad", self, value)
+        self._grad = value
+
+    if TYPE_CHECKING:
+        grad: Tensor | None
+    else:
+        grad = property(
+            operator.attrgetter("_grad"), _set_grad, doc="The gradient of a leaf, or None."
+        )
+
     # ---- Python values ----------------------------------------------------------------------
 
     def item(self) -> Any:
@@ -293,9 +327,7 @@ class Tensor(TensorMethods):
         return id(self)
 
     def __repr__(self) -> str:
-        from .display import text
-
-        return text(self)
+        return display.text(self)
 
     def __format__(self, spec: str) -> str:
         return format(self.item() if spec and self.ndim == 0 else str(self), spec)
@@ -324,15 +356,38 @@ class Tensor(TensorMethods):
     __reduce_ex__: Callable[..., Any] = lambda self, protocol: self.__reduce__()
 
 
+def unfit(slot: str, tensor: Tensor, value: Any) -> GpugradError:
+    """Why `value` cannot become the grad or data of `tensor`."""
+    facts = [
+        f"{x.shape} {x.dtype.name} on {x.device}" if isinstance(x, Tensor) else type(x).__name__
+        for x in (value, tensor)
+    ]
+    text = f"{slot}: given {facts[0]}, the tensor is {facts[1]}; they must agree."
+    if not isinstance(value, Tensor):
+        return DTypeError(f"{slot}: must be a Tensor or None, got {facts[0]}.")
+    if value.shape != tensor.shape:
+        return ShapeError(text)
+    kind = DeviceError if value.backend is not tensor.backend else DTypeError
+    return kind(f"{text}\n  value.to(tensor.device, tensor.dtype) converts it.")
+
+
 def _axis(name: str, dim: int, ndim: int) -> int:
     """A legal axis from `dim`, which may count from the end."""
     if not -ndim <= dim < ndim:
-        from .errors import IndexOutOfRangeError
-
         raise IndexOutOfRangeError(
             f"{name}: dim {dim} is out of range for {ndim} axes; legal are {-ndim} to {ndim - 1}."
         )
     return dim % ndim
+
+
+def is_tensor(obj: object) -> bool:
+    """Whether `obj` is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def numel(input: Tensor) -> int:
+    """The number of elements."""
+    return input.numel()
 
 
 def backend_of(device: str | Device | None, like: Tensor | None = None) -> Backend:

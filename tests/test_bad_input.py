@@ -49,7 +49,8 @@ def test_devices_do_not_mix() -> None:
         [
             (lambda: x + far, DeviceError, way_out),
             (lambda: x @ far.mT, DeviceError, way_out),
-            (lambda: gg.cat([x, far]), DeviceError, way_out),
+            (lambda: gg.cat([x, far]), DeviceError, "(?s)^cat: .*on cpu.* on sim"),
+            (lambda: gg.stack([x, far]), DeviceError, "(?s)^stack: .*on cpu.* on sim"),
             (lambda: gg.where(x > 0, far, x), DeviceError, "all tensors must be on one device"),
             (lambda: nn.Linear(3, 2)(far), DeviceError, r"(?i)linear: all tensors must be on one"),
             (lambda: F.cross_entropy(x, far_labels), DeviceError, r"cross_entropy: .*int64 on sim"),
@@ -59,14 +60,63 @@ def test_devices_do_not_mix() -> None:
 
 
 @pytest.mark.parametrize("device", ["cpu", "sim"])
-@pytest.mark.parametrize("label", [-1, 3])
-def test_labels_out_of_range(device: str, label: int) -> None:
-    x = gg.zeros(4, 3, device=device)
+@pytest.mark.parametrize("label", [-1, 3, -100])
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss], ids=["cross_entropy", "nll_loss"])
+def test_labels_out_of_range(device: str, label: int, loss: Callable[..., gg.Tensor]) -> None:
+    x = gg.zeros(4, 3, device=device) - 1
     labels = gg.tensor([0, label, 2, 0], device=device)
-    text = rf"cross_entropy: target {label} is not one of the 3 classes.\n.*0 to 2.*ignore_index"
+    text = rf"{loss.__name__}: target {label} is not one of the 3 classes.\n.*0 to 2.*ignore_index"
     with pytest.raises(IndexOutOfRangeError, match=text):
-        F.cross_entropy(x, labels)
-    assert F.cross_entropy(x, labels, ignore_index=label).item() > 0
+        loss(x, labels, ignore_index=-7)
+    assert loss(x, labels, ignore_index=label).item() > 0
+
+
+def test_labels_are_integers() -> None:
+    x, labels = gg.zeros(4, 3), gg.zeros(4)
+    text = r"{}: class indices must be integers; got \(4,\) float32 on cpu.\n.*\.long\(\)"
+    for loss in (F.cross_entropy, F.nll_loss):
+        with pytest.raises(DTypeError, match=text.format(loss.__name__)):
+            loss(x, labels)
+
+
+@pytest.mark.parametrize("device", ["cpu", "sim"])
+def test_probabilities_of_draws(device: str) -> None:
+    for p in (gg.tensor([0.5, 1.5]), gg.tensor([-0.5, 0.5]), gg.tensor([gg.nan])):
+        p = p.to(device)
+        with pytest.raises(ArgumentError, match=r"bernoulli: input .* must lie in \[0, 1\]"):
+            p.bernoulli()
+        with pytest.raises(ArgumentError, match=r"bernoulli_: input .* must lie in \[0, 1\]"):
+            gg.zeros(2, device=device).bernoulli_(p)
+    assert gg.tensor([0.0, 1.0], device=device).bernoulli().tolist() == [0.0, 1.0]
+
+
+def test_gradients_and_data_must_fit() -> None:
+    x = gg.ones(2, requires_grad=True)
+    wrong: list[tuple[Any, type[Exception], str]] = [
+        (gg.ones(3), ShapeError, r"given \(3,\) float32 on cpu, the tensor is \(2,\) float32"),
+        (gg.ones(2, dtype=gg.float64), DTypeError, r"given .* float64 on cpu, .*\n.*\.to\("),
+        (gg.ones(2, device="sim"), DeviceError, r"given .* float32 on sim, .*\n.*\.to\("),
+    ]
+    for value, kind, text in wrong:
+        with pytest.raises(kind, match="grad: " + text):
+            x.grad = value
+    with pytest.raises(DTypeError, match="grad: must be a Tensor or None, got ndarray"):
+        x.grad = np.ones(2)  # type: ignore[assignment]
+    assert x.grad is None
+    parameter = nn.Parameter(gg.zeros(2))
+    for value, kind, text in wrong:
+        with pytest.raises(kind, match="data: " + text):
+            parameter.data = value
+    layer = nn.Linear(2, 1)
+    weight = layer.weight
+    values = gg.full((1, 2), 3.0)
+    weight.data = values  # as in PyTorch: the parameter takes over the memory
+    assert layer(gg.ones(1, 2)).item() == pytest.approx(6 + layer.bias.item())
+    values.fill_(1)
+    assert weight.tolist() == [[1.0, 1.0]] and isinstance(weight.data, np.ndarray)
+    layer(gg.ones(1, 2)).sum().backward()
+    optim.SGD([weight], lr=1.0).step()
+    assert weight.tolist() == [[0.0, 0.0]]
 
 
 def test_layers() -> None:
@@ -176,11 +226,14 @@ def test_training_without_data() -> None:
 
 
 def test_conversions(tmp_path: Any) -> None:
+    labels = gg.tensor([1, 2])
     circle: list[Any] = []
     circle.append(circle)
     check(
         [
-            (lambda: gg.from_dlpack(3), DTypeError, "from_dlpack: a int has no __dlpack__"),
+            (lambda: gg.from_dlpack(3), DTypeError, "from_dlpack: an int has no __dlpack__"),
+            (lambda: labels.add_(0.5), DTypeError, "a float32 result .* in an int64 tensor"),
+            (lambda: labels.masked_fill(labels > 0, 0.5), DTypeError, "does not fit an int64 t"),
             (lambda: gg.save(circle, tmp_path / "x"), ArgumentError, "contains itself|too deep"),
         ]
     )

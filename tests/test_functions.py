@@ -161,6 +161,7 @@ ARGUMENTS: dict[str, Any] = {
     ),
     "masked_select": lambda x: (x, x > 0),
     "masked_fill": lambda x: (x, x > 0.5, 0.0),
+    "take": lambda x: (x, gg.tensor([[0, 3]])),
     "where": lambda x: (x > 0.5, x, 0.0),
     "clamp": lambda x: (x, 0.3, 0.6),
     "dropout": lambda x: (x, 0.5),
@@ -236,6 +237,14 @@ def test_detect_nan_in_backward() -> None:
 def test_detect_nan_lets_given_nan_pass() -> None:
     with gg.detect_nan():
         leaf(np.nan).exp()
+
+
+def test_detect_anomaly_is_detect_nan() -> None:
+    x = gg.tensor([-1.0])
+    with gg.autograd.detect_anomaly(), pytest.raises(NonFiniteError, match="Log forward"):
+        x.log()
+    with gg.autograd.detect_anomaly(check_nan=False):
+        x.log()
 
 
 def test_parameters_without_grad() -> None:

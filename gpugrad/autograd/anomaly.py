@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,13 @@ def detect_nan(infinite: bool = False) -> Iterator[None]:
         yield
     finally:
         MODE.inspect = previous
+
+
+@contextmanager
+def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
+    """PyTorch's name for `detect_nan`; with check_nan=False nothing is watched."""
+    with detect_nan() if check_nan else nullcontext():
+        yield
 
 
 def _inspect_nan(where: str, node: Function, inputs: Sequence[Any], results: Sequence[Any]) -> None:

@@ -6,6 +6,7 @@ first reaches a node only when its gradient is complete: no recursion, no search
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Sequence
 from heapq import heappop, heappush
@@ -22,44 +23,49 @@ Roots = list[tuple[Node, Tensor]]
 
 
 class _Walk:
-    """Gradients on their way: by sequence number, and the heap of numbers waiting."""
+    """Gradients on their way: node and gradient by sequence number, a heap of numbers waiting.
 
-    __slots__ = ("grads", "heap", "nodes")
+    `add` is a + b of two gradients: only the kernel where no one records or watches.
+    """
 
-    def __init__(self) -> None:
-        self.grads: dict[int, Any] = {}
-        self.nodes: dict[int, Any] = {}
+    __slots__ = ("add", "arrived", "heap")
+
+    def __init__(self, plain: bool) -> None:
+        self.arrived: dict[int, list[Any]] = {}
         self.heap: list[int] = []
+        self.add = _plain_add if plain else operator.add
 
-    def deliver(self, node: Node, dy: Tensor) -> None:
-        """Add `dy` to what has arrived for `node`; what has arrived is never changed in place."""
-        if dy.data.shape != node.shape:
-            dy = _fit(dy, node)
-        seq = node.seq
-        before = self.grads.get(seq)
-        if before is None:
-            self.grads[seq] = dy
-            self.nodes[seq] = node
-            heappush(self.heap, -seq)
-        else:
-            self.grads[seq] = _plus(before, dy)
+    def deliver(self, edges: Sequence[Node | None], grads: Sequence[Tensor | None]) -> None:
+        """Add gradients to what has arrived at their nodes, which is never changed in place."""
+        arrived = self.arrived
+        for node, dy in zip(edges, grads):  # noqa: B905 - the lengths were compared
+            if node is None or dy is None:
+                continue
+            if dy.data.shape != node.shape:
+                dy = _fit(dy, node)
+            seq = node.seq
+            entry = arrived.get(seq)
+            if entry is None:
+                arrived[seq] = [node, dy]
+                heappush(self.heap, -seq)
+            else:
+                entry[1] = self.add(entry[1], dy)
 
     def deliver_output(self, output: Output, dy: Tensor) -> None:
         """Put `dy` into its place among the gradients of a node with several results."""
         parent = output.parent
         seq = parent.seq
-        slots = self.grads.get(seq)
-        if slots is None:
-            slots = self.grads[seq] = [None] * parent.count
-            self.nodes[seq] = parent
+        entry = self.arrived.get(seq)
+        if entry is None:
+            entry = self.arrived[seq] = [parent, [None] * parent.count]
             heappush(self.heap, -seq)
+        slots = entry[1]
         before = slots[output.index]
-        slots[output.index] = dy if before is None else _plus(before, dy)
+        slots[output.index] = dy if before is None else self.add(before, dy)
 
 
-def _plus(a: Tensor, b: Tensor) -> Tensor:
-    """a + b, two gradients of one shape; only the kernel where no one watches or records."""
-    if MODE.grad or MODE.inspect is not None or a.data.dtype is not b.data.dtype:
+def _plain_add(a: Tensor, b: Tensor) -> Tensor:
+    if a.data.dtype is not b.data.dtype:
         return a + b
     return Tensor(a.backend.kernels.binary("add", a.data, b.data), a.backend)
 
@@ -72,18 +78,18 @@ def _run(
     accumulate: bool = True,
 ) -> dict[int, Tensor]:
     """Walk from `roots`. With `targets`, only what leads to them; gives their gradients."""
-    walk = _Walk()
+    inspect = MODE.inspect
+    walk = _Walk(plain=not create_graph and inspect is None)
     useful = None if targets is None else _leading_to(targets, [node for node, _ in roots])
     captured: dict[int, Tensor] = {}
-    while roots:
-        walk.deliver(*roots.pop())
+    for node, dy in roots:
+        walk.deliver((node,), (dy,))
+    roots.clear()  # an accumulated gradient must have one owner
     previous, MODE.grad = MODE.grad, create_graph
-    heap, nodes, grads, deliver = walk.heap, walk.nodes, walk.grads, walk.deliver
+    heap, arrived, deliver = walk.heap, walk.arrived, walk.deliver
     try:
         while heap:
-            seq = -heappop(heap)
-            node = nodes.pop(seq)
-            dy = grads.pop(seq)
+            node, dy = arrived.pop(-heappop(heap))
             if type(node) is AccumulateGrad:
                 if node.tensor._hooks is not None:
                     dy = node.tensor._hooks(dy)
@@ -106,21 +112,18 @@ def _run(
             if type(node) is Output:
                 walk.deliver_output(node, dy)
                 continue
-            results = _differentiate(node, dy, edges, create_graph)
+            results = _differentiate(node, dy, edges, create_graph, inspect)
             if not retain_graph and node._saved:
                 node._saved = None
-            for e, dx in zip(edges, results):  # noqa: B905 - checked, and strict takes time
-                if e is not None and dx is not None:
-                    deliver(e, dx)
+            deliver(edges, results)
             del dy, results  # an accumulated gradient must have one owner
-            dx = None
     finally:
         MODE.grad = previous
     return captured
 
 
 def _differentiate(
-    node: Function, dy: Any, edges: Sequence[Node | None], create_graph: bool
+    node: Function, dy: Any, edges: Sequence[Node | None], create_graph: bool, inspect: Any
 ) -> Sequence[Tensor | None]:
     """Call backward, with only the wanted edges in place, and check what it returns."""
     if create_graph and not node.twice_differentiable:
@@ -128,7 +131,6 @@ def _differentiate(
             f"{type(node).__name__}.backward cannot be differentiated again (create_graph=True).\n"
             "  Use its composed form, or compute this gradient without create_graph."
         )
-    inspect = MODE.inspect
     if inspect is None and edges is node.edges:
         results = node.backward(*dy) if type(dy) is list else node.backward(dy)
     else:
@@ -143,7 +145,7 @@ def _differentiate(
     if inspect is not None:
         grads = [r.data for r in results if isinstance(r, Tensor)]
         inspect("backward", node, [d.data for d in _list(dy) if d is not None], grads)
-    return results  # type: ignore[no-any-return]
+    return results
 
 
 def _with_edges(node: Function, dy: Any, edges: Sequence[Node | None]) -> Any:
@@ -260,7 +262,7 @@ def _root(tensor: Tensor, dy: Tensor | None, position: int) -> tuple[Node, Tenso
 def _roots(tensors: list[Tensor], grads: list[Tensor | None]) -> Roots:
     if len(tensors) != len(grads):
         raise GraphError(f"backward: {len(tensors)} tensors but {len(grads)} gradients.")
-    return [_root(t, g, i) for i, (t, g) in enumerate(zip(tensors, grads, strict=True))]
+    return [_root(tensor, grads[i], i) for i, tensor in enumerate(tensors)]
 
 
 def backward(

@@ -187,7 +187,7 @@ class Function(Node):
             return _wrap_several(node, data, inputs, needed)
         if cls.inplace:
             return _changed_in_place(node, inputs[0], inputs, needed)
-        out = Tensor(data, backend)
+        out = Tensor(data, node.backend)  # forward may have moved it (Transfer)
         if cls.view:
             _share(out, data, inputs[0])
         if needed:
@@ -229,14 +229,17 @@ def _pack(saved: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Tensor]
     packed: list[_Saved] = []
     for value in saved:
         entry: _Saved = (None, value, None, 0)
-        for x in inputs:
-            if isinstance(x, Tensor) and x.data is value:
-                entry = (x, value, x._counter, x._counter.version)
-                break
-        else:
-            for y in outputs:
-                if y.data is value:
-                    entry = (None, value, y._counter, y._counter.version)
+        if value is not None:
+            for x in inputs:
+                if isinstance(x, Tensor) and x.data is value:
+                    counter = x._counter
+                    entry = (x, value, counter, counter.version)
+                    break
+            else:
+                for y in outputs:
+                    if y.data is value:
+                        counter = y._counter
+                        entry = (None, value, counter, counter.version)
         packed.append(entry)
     return packed
 

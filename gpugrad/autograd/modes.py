@@ -13,9 +13,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 class _Mode(threading.local):
     """Read by every operation, so a plain object with three attributes for each thread."""
 
-    grad: bool = True
-    inspect: Callable[..., None] | None = None  # set by detect_nan: (pass, node, inputs, results)
-    after_backward: Callable[[], None] | None = None  # set by watch_parameters
+    def __init__(self) -> None:
+        self.grad = True
+        self.inspect: Callable[..., None] | None = None  # by detect_nan: (pass, node, in, out)
+        self.after_backward: Callable[[], None] | None = None  # set by watch_parameters
 
 
 MODE = _Mode()

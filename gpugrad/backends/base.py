@@ -165,11 +165,18 @@ class HostBackend(Backend):
         return f"{self.device}: host memory, allocated by NumPy; no pool, nothing cached."
 
 
+LABEL = 1 << 62
+"""What nll_loss subtracts from labels that are no classes before it gathers with them: an index
+this far out is such a label, so that the index flag of a device can say so without a wait."""
+
+
 def index_error(operation: str, index: int, limit: int, axis: int) -> IndexOutOfRangeError:
     """The error for index `index` on an axis of `limit` elements."""
-    if operation == "cross_entropy":
+    if operation == "gather" and index < -LABEL // 2:
+        operation, index = "nll_loss", index + LABEL
+    if operation in ("cross_entropy", "nll_loss"):
         return IndexOutOfRangeError(
-            f"cross_entropy: target {index} is not one of the {limit} classes.\n"
+            f"{operation}: target {index} is not one of the {limit} classes.\n"
             f"  Class indices are 0 to {limit - 1}; mark targets to skip with ignore_index."
         )
     text = f"{operation}: index {index} is out of range for axis {axis} of length {limit}."

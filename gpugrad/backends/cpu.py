@@ -1,7 +1,7 @@
 """Device "cpu": NumPy where it is fast, the C++ module ``_cpu`` where it is faster.
 
 Each kernel is the specification in ``backends.reference`` unless this file replaces it. Half types
-take the specification's path (float32, rounded once) where NumPy's own would round differently.
+are computed in float32 and rounded once, by ``_cpu`` or the specification.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ from ..dtype import (
 )
 from ..errors import DeviceError
 from . import reference
-from .base import OPERATIONS, PREDICATES, HostBackend, raise_flag
+from .base import COMPARISONS, OPERATIONS, PREDICATES, HostBackend, raise_flag
 from .native import load
-from .reference.elementwise import INV_SQRT_2PI, SQRT_HALF
 
 NDArray = np.ndarray[Any, Any]
 ndarray, asarray, empty = np.ndarray, np.asarray, np.empty
@@ -38,8 +37,9 @@ ndarray, asarray, empty = np.ndarray, np.asarray, np.empty
 native = load("_cpu")
 if native is None:
     raise DeviceError(
-        "device cpu: gpugrad was installed without its module _cpu.\n"
-        "  Build it, in the source tree: pip install ."
+        "device cpu: gpugrad's module _cpu is not here.\n"
+        "  In the source tree, Python finds the folder gpugrad instead of the installed package: "
+        "start elsewhere.\n  Otherwise build it there: pip install ."
     )
 
 
@@ -71,22 +71,13 @@ def _ufuncs(table: Functors) -> Functors:
 
 _NONE: Functors = {}
 _unary = {d: _NONE if d in _HALVES else _ufuncs(reference.UNARY) for d in DTYPES}
-# Numbers beside integers wrap, beside half types stay in float32: the specification does both.
+# Numbers beside integers wrap, beside half types stay in float32: NumPy does neither.
 _with_number = {
     d: _ufuncs(reference.BINARY) | {"pow": np.power} if d in _FLOATS else _NONE for d in DTYPES
 }
 _arrays = _with_number | {
     d: _ufuncs(reference.BINARY) for d in DTYPES if d not in _FLOATS + _HALVES
 }
-
-
-def _gelu_grad(dy: NDArray, x: NDArray) -> Any:
-    """The specification's formula with the fast erfc."""
-    cdf = 0.5 * unary("erfc", asarray(-SQRT_HALF * x))
-    return dy * (cdf + x * np.exp(-0.5 * x * x) * INV_SQRT_2PI)
-
-
-_arrays |= {d: _arrays[d] | {"gelu_grad": _gelu_grad} for d in _FLOATS}
 
 
 def unary(name: str, x: NDArray, p0: float = 0.0, p1: float = 0.0) -> NDArray:
@@ -107,9 +98,22 @@ def binary(name: str, a: Any, b: Any) -> NDArray:
     else:
         f = _with_number[a.dtype].get(name)
     if f is None:
-        return reference.binary(name, a, b)
+        return _binary(name, a, b)
     y = quiet.run(f, a, b)
     return y if type(y) is ndarray else asarray(y)
+
+
+def _binary(name: str, a: Any, b: Any) -> NDArray:
+    """Half types, rounded once, and the derivatives of activations in one pass."""
+    array = a if type(a) is ndarray else b
+    if not is_floating(array.dtype):
+        return reference.binary(name, a, b)
+    shape = array.shape
+    if type(b) is ndarray and b.shape != shape:
+        shape = np.broadcast_shapes(shape, b.shape)
+    y = empty(shape, bool_ if name in COMPARISONS else array.dtype)
+    native.binary(0, name, a, b, y)
+    return y
 
 
 def where(c: NDArray, a: Any, b: Any) -> NDArray:

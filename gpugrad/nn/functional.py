@@ -11,7 +11,7 @@ from typing import Any
 from .. import ops
 from ..autograd import Function
 from ..errors import ArgumentError
-from ..ops import cross_entropy, linear, nll_loss, sigmoid, softplus, tanh
+from ..ops import cross_entropy, linear, nll_loss, one_hot, sigmoid, softplus, tanh
 from ..ops import log_sigmoid as logsigmoid
 from ..tensor import Tensor
 from .loss_functions import (
@@ -42,6 +42,8 @@ __all__ = [
     "mish",
     "mse_loss",
     "nll_loss",
+    "normalize",
+    "one_hot",
     "relu",
     "relu6",
     "sigmoid",
@@ -138,6 +140,11 @@ def log_softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> 
     """input - log(sum(exp(input))) along dim; dtype: cast first."""
     x = input if dtype is None else input.to(dtype)
     return ops.log_softmax(x, _axis("log_softmax", dim))
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
+    """input / max(its p-norm along dim, eps)."""
+    return input / ops.norm(input, p, dim, keepdim=True).clamp(min=eps)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

@@ -9,6 +9,7 @@ from .. import ops
 from ..autograd import Function
 from ..autograd.function import mixed_devices
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from ..ops.operands import check_probabilities
 from ..tensor import Tensor
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -123,23 +124,10 @@ class BinaryCrossEntropy(Function):
         return dp, dt
 
 
-def _check_probabilities(input: Tensor) -> None:
-    """Raises ArgumentError where the backend has values at hand and one lies outside [0, 1]."""
-    backend = input.backend
-    if not backend.synchronous or input.numel() == 0:
-        return
-    axes = tuple(range(input.ndim))
-    low, high = (
-        float(backend.to_numpy(backend.kernels.reduce(name, input.data, axes, False)))
-        for name in ("min", "max")
-    )
-    if not (low >= 0 and high <= 1):  # also where they are NaN
-        worst = high if high - 1 > -low else low
-        raise ArgumentError(
-            f"binary_cross_entropy: input {tuple(input.shape)} holds {worst:g}; every value must "
-            "lie in [0, 1].\n  Of raw scores take binary_cross_entropy_with_logits "
-            "(nn.BCEWithLogitsLoss); it applies the sigmoid itself."
-        )
+_OF_SCORES = (
+    "\n  Of raw scores take binary_cross_entropy_with_logits (nn.BCEWithLogitsLoss); it applies "
+    "the sigmoid itself."
+)
 
 
 def binary_cross_entropy(
@@ -155,7 +143,7 @@ def binary_cross_entropy(
     name = "binary_cross_entropy"
     check_shapes(name, input, target)
     _check_floating_target(name, input, target)
-    _check_probabilities(input)
+    check_probabilities(name, input, _OF_SCORES)
     loss = BinaryCrossEntropy.apply(input, target)
     return reduced(name, _weighted(name, loss, weight), reduction)
 

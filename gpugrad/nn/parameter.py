@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..autograd import no_grad
-from ..tensor import Tensor
+from ..tensor import Tensor, unfit
 
 
 class Parameter(Tensor):
@@ -27,8 +27,22 @@ class Parameter(Tensor):
         self._counter = data._counter
         self.requires_grad = requires_grad
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As usual, and ``parameter.data = tensor`` takes over the tensor's memory."""
+        if name == "data" and isinstance(value, Tensor):
+            value = _array_for(self, value)
+        object.__setattr__(self, name, value)
+
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
+
+
+def _array_for(parameter: Parameter, value: Tensor) -> Any:
+    """The memory of `value`, if it agrees with the parameter in shape, dtype and device."""
+    same = value.shape == parameter.shape and value.dtype == parameter.dtype
+    if not same or value.backend is not parameter.backend:
+        raise unfit("data", parameter, value)
+    return value.data[...]  # each tensor owns its array object
 
 
 def replace_data(tensor: Tensor, fn: Callable[[Tensor], Tensor]) -> None:

@@ -117,6 +117,7 @@ from .picking import (
     scatter,
     scatter_add,
     select,
+    take,
     take_along_dim,
 )
 from .probability import log_softmax, softmax
@@ -139,7 +140,7 @@ from .reduction import (
     var,
 )
 from .sampling import bernoulli, dropout
-from .selection import clamp, masked_fill, where
+from .selection import clamp, masked_fill, nan_to_num, where
 from .views import (
     broadcast_tensors,
     broadcast_to,

@@ -9,8 +9,8 @@ from .. import backends
 from .. import dtype as dtypes
 from ..autograd.function import Function
 from ..backends import Backend
-from ..device import Device
-from ..errors import ArgumentError
+from ..device import TYPES, Device
+from ..errors import ArgumentError, DeviceError
 from ..tensor import Tensor
 
 
@@ -93,7 +93,7 @@ def to(
         elif isinstance(arg, Device):
             device = arg
         elif isinstance(arg, str):
-            dtype, device = (arg, device) if _names_dtype(arg) else (dtype, arg)
+            dtype, device = (arg, device) if _names_dtype(arg) else (dtype, _device(arg))
         elif isinstance(arg, bool):
             raise ArgumentError("to: pass copy= and non_blocking= by name.")
         else:
@@ -104,6 +104,15 @@ def to(
     if device is not None:
         result = transfer(result, backends.get(device))
     return clone(result) if copy and result is input else result
+
+
+def _device(text: str) -> str:
+    if text.partition(":")[0] not in (*TYPES, "auto"):
+        raise DeviceError(
+            f"to: {text!r} is neither a dtype ({dtypes.names()}) nor a device (cpu, cuda, cuda:N, "
+            "sim, auto)."
+        )
+    return text
 
 
 def _names_dtype(text: str) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from .. import dtype as dtypes
 from ..autograd.function import Function, before_inplace, describe
 from ..backends import Backend
+from ..creation import as_tensor
 from ..errors import DeviceError, DTypeError, IndexOutOfRangeError, ShapeError
 from ..tensor import Tensor
 
@@ -272,8 +273,6 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
 
 
 def _value_tensor(input: Tensor, value: Any) -> Tensor:
-    from ..creation import as_tensor
-
     return as_tensor(value, device=input.device)
 
 

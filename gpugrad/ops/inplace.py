@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import dtype as dtypes
+from ..arguments import with_article
 from ..autograd.function import Function, before_inplace, describe, rebase
 from ..autograd.modes import MODE
 from ..errors import DTypeError, ShapeError
@@ -54,7 +55,8 @@ def _check_category(name: str, target: Tensor, result: Tensor) -> None:
         return
     if dtypes.is_floating(given) or to == dtypes.bool_:
         raise DTypeError(
-            f"{name}: a {given.name} result cannot be stored in a {to.name} tensor in place."
+            f"{name}: {with_article(given.name)} result cannot be stored in "
+            f"{with_article(to.name)} tensor in place."
         )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtype as dtypes
-from ..autograd.function import Function, describe
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..autograd.function import Function, describe, mixed_devices
+from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .operands import axis, check_tensor, shape_of
 
@@ -74,6 +74,8 @@ def _tensors(name: str, tensors: Any) -> list[Tensor]:
     found = [check_tensor(name, x) for x in tensors]
     if not found:
         raise ArgumentError(f"{name}: needs at least one tensor.")
+    if any(x.backend is not found[0].backend for x in found):
+        raise DeviceError(mixed_devices(name, found))
     return found
 
 

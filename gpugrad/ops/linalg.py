@@ -11,7 +11,7 @@ from ..autograd.modes import MODE
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .activation import ReluGrad, fused
-from .operands import check_tensor
+from .operands import check_tensor, operands
 
 _FROM_RESULT = ("none", "relu", "sigmoid", "tanh")  # derivative known from the activation's result
 ACTIVATIONS = ("none", "relu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh")
@@ -159,6 +159,22 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
             f"matmul(a, b): leading axes do not broadcast: a {x.shape}, b {y.shape}."
         ) from None
     return MatMul.apply(a, b)
+
+
+def operator(self: Tensor, other: Any) -> Any:
+    """self @ other; an array is taken to the tensor's device, dtypes are promoted as by ``+``."""
+    if isinstance(other, Tensor):
+        return matmul(self, other)
+    if isinstance(other, np.ndarray):
+        return matmul(*operands("matmul", self, other))
+    return NotImplemented
+
+
+def reflected_operator(self: Tensor, other: Any) -> Any:
+    """other @ self for an array; see `operator`."""
+    if isinstance(other, np.ndarray):
+        return matmul(*operands("matmul", other, self))
+    return NotImplemented
 
 
 def _inner_text(a: tuple[int, ...], b: tuple[int, ...]) -> str:

@@ -10,10 +10,12 @@ import numpy as np
 from .. import dtype as dtypes
 from ..autograd.function import Function, describe, mixed_devices
 from ..autograd.modes import MODE
+from ..backends.base import LABEL
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .operands import check_tensor, demand_floating
 from .probability import log_softmax, softmax
+from .selection import where
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -145,7 +147,7 @@ def _as_ncl(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Logits as [N, C, L] and class indices as [N, L]."""
     if target.dtype != dtypes.int64:
         if dtypes.is_floating(target.dtype) or target.dtype == dtypes.bool_:
-            raise DTypeError(f"{name}: class indices must be int64; got {describe(target)}.")
+            raise DTypeError(_integers_text(name, target))
         target = target.to(dtypes.int64)
     shape = input.shape
     expected = (*shape[:1], *shape[2:]) if input.ndim > 1 else ()
@@ -161,14 +163,23 @@ def _as_ncl(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return x, (target if target.ndim == 2 else target.reshape(shape[0], rest))
 
 
+def _integers_text(name: str, target: Tensor) -> str:
+    return (
+        f"{name}: class indices must be integers; got {describe(target)}.\n"
+        "  Convert them with .long()."
+    )
+
+
 def _with_probabilities(
     input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float
 ) -> Tensor:
     """-sum over c of w_c q_c log_softmax(x)_c, q the (smoothed) target."""
     if target.shape != input.shape:
+        if target.shape == (*input.shape[:1], *input.shape[2:]):  # one label for each sample
+            raise DTypeError(_integers_text("cross_entropy", target))
         raise ShapeError(
             f"cross_entropy: probabilities {target.shape} must have input's shape {input.shape}.\n"
-            "  Class indices must be int64."
+            "  Class indices must be integers."
         )
     dim = 0 if input.ndim == 1 else 1
     n = input.shape[dim]
@@ -196,7 +207,8 @@ def nll_loss(
     _check_target("nll_loss", input, target, weight)
     x, t = _as_ncl("nll_loss", input, target)
     counts = t != ignore_index
-    at = t.masked_fill(~counts, 0)
+    legal = (t >= 0) & (t < x.shape[1])
+    at = where(legal, t, t - LABEL).masked_fill(~counts, 0)  # the gather names what is not legal
     w = x.new_ones(x.shape[1]) if weight is None else weight.to(x.dtype)
     picked = w[at].masked_fill(~counts, 0)
     loss = -(x.gather(1, at.unsqueeze(1)).squeeze(1) * picked)

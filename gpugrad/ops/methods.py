@@ -74,7 +74,7 @@ OTHERS: dict[str, tuple[Any, str]] = {
     ),
     "linalg": (linalg, "matmul mm bmm mv dot outer addmm"),
     "probability": (probability, "softmax log_softmax"),
-    "selection": (selection, "masked_fill clamp clamp_min clamp_max"),
+    "selection": (selection, "masked_fill clamp clamp_min clamp_max nan_to_num"),
     "sampling": (sampling, "bernoulli uniform_ normal_ bernoulli_ random_"),
     "inplace": (inplace, "copy_ fill_ zero_ detach_"),
     "views": (
@@ -89,7 +89,7 @@ OTHERS: dict[str, tuple[Any, str]] = {
     "picking": (
         picking,
         "index_select gather take_along_dim scatter_add scatter index_add masked_select nonzero "
-        "count_nonzero narrow select",
+        "count_nonzero narrow select take",
     ),
     "creation": (creation, "new_zeros new_ones new_empty new_full new_tensor"),
     "hooks": (hooks, "register_hook register_post_accumulate_grad_hook retain_grad"),
@@ -104,6 +104,7 @@ INPLACE = {
             for n in ["add", "sub", "mul", "div", "pow", "remainder", "floor_divide", "lerp"]
         },
         **{n: getattr(selection, n) for n in ["clamp", "clamp_min", "clamp_max", "masked_fill"]},
+        "clip": selection.clamp,
         **{n: getattr(picking, n) for n in ["scatter", "scatter_add", "index_add"]},
         "tril": joining.tril,
         "triu": joining.triu,
@@ -126,9 +127,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "__rfloordiv__": compare.reflected_floor_divide,
     "__pow__": _A.power,
     "__rpow__": _A.reflected_power,
-    "__matmul__": lambda self, other: (
-        linalg.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
-    ),
+    "__matmul__": linalg.operator,
+    "__rmatmul__": linalg.reflected_operator,
     "__neg__": elementwise.neg,
     "__pos__": lambda self: self,
     "__abs__": elementwise.abs,

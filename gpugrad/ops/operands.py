@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from .. import backends
 from .. import dtype as dtypes
+from ..arguments import check_dtype
+from ..arguments import shape_of as shape_of  # for the operations that take sizes
 from ..autograd.function import describe, mixed_devices
 from ..backends import Backend
-from ..dtype import DType
-from ..errors import DeviceError, DTypeError, IndexOutOfRangeError, ShapeError
+from ..errors import ArgumentError, DeviceError, DTypeError, IndexOutOfRangeError, ShapeError
 from ..tensor import Tensor
 
 NUMBERS = (int, float)  # bool is an int; NumPy's float64 is a float
@@ -44,8 +46,6 @@ def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, An
 
 def tensor_like(value: Any, array: np.ndarray[Any, Any]) -> Tensor:
     """A tensor of a Python number, on the CPU, in the dtype PyTorch gives it."""
-    from .. import backends
-
     dtype = dtypes.get_default_dtype() if isinstance(value, float) else array.dtype
     backend = backends.get("cpu")
     return Tensor(backend.from_numpy(array.astype(dtype)), backend)
@@ -73,12 +73,6 @@ def _operand(name: str, x: Any, other: Any) -> Any:
     )
 
 
-def check_dtype(name: str, dtype: Any) -> None:
-    """Raise DTypeError for a NumPy dtype that is not one of the ten."""
-    if dtype not in dtypes.DTYPES:
-        raise DTypeError(f"{name}: dtype {dtype} is not supported; legal are {dtypes.names()}.")
-
-
 def check_tensor(name: str, x: Any) -> Tensor:
     """`x`, if it is a tensor. Raises DTypeError otherwise."""
     if not isinstance(x, Tensor):
@@ -100,6 +94,42 @@ def demand_floating(name: str, x: Tensor) -> None:
     if not dtypes.is_floating(x.data.dtype):
         raise DTypeError(
             f"{name}: needs a floating tensor; got {describe(x)}.\n  Convert it with .float()."
+        )
+
+
+def check_mask(name: str, mask: Any) -> None:
+    """Raise DTypeError where `mask` is not a bool tensor."""
+    if not isinstance(mask, Tensor) or mask.data.dtype != dtypes.bool_:
+        got = describe(mask) if isinstance(mask, Tensor) else type(mask).__name__
+        raise DTypeError(f"{name}: the condition must be a bool tensor; got {got}.")
+
+
+def check_broadcast(name: str, *tensors: Any) -> None:
+    """Raise DeviceError or ShapeError where tensors (numbers are left out) cannot meet."""
+    found = [x for x in tensors if isinstance(x, Tensor)]
+    if any(x.backend is not found[0].backend for x in found):
+        raise DeviceError(mixed_devices(name, found))
+    try:
+        np.broadcast_shapes(*[x.data.shape for x in found])
+    except ValueError:
+        shapes = ", ".join(str(x.shape) for x in found)
+        raise ShapeError(f"{name}: shapes {shapes} do not broadcast.") from None
+
+
+def check_probabilities(name: str, x: Tensor, hint: str = "") -> None:
+    """Raise ArgumentError where the backend has values at hand and one lies outside [0, 1]."""
+    backend = x.backend
+    if not backend.synchronous or x.data.size == 0:
+        return
+    axes = tuple(range(x.ndim))
+    low, high = (
+        float(backend.to_numpy(backend.kernels.reduce(kind, x.data, axes, False)))
+        for kind in ("min", "max")
+    )
+    if not (low >= 0 and high <= 1):  # also where they are NaN
+        worst = high if high - 1 > -low else low
+        raise ArgumentError(
+            f"{name}: input {x.shape} holds {worst:g}; every value must lie in [0, 1].{hint}"
         )
 
 
@@ -160,23 +190,3 @@ def raw_binary(backend: Backend, name: str, a: Any, b: Any) -> Any:
         if broadcasts(a, b):
             raise
         raise ShapeError(broadcast_text(name, a, b)) from error
-
-
-def shape_of(name: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    """A shape from ``f(2, 3)`` or ``f((2, 3))``."""
-    if len(sizes) == 1 and not isinstance(sizes[0], (int, np.integer, Tensor)):
-        sizes = tuple(sizes[0])
-    for n in sizes:
-        if type(n) is not int:
-            break
-    else:
-        return sizes
-    try:
-        return tuple([int(n.__index__()) for n in sizes])
-    except AttributeError:
-        raise DTypeError(f"{name}: sizes must be ints, got {sizes!r}.") from None
-
-
-def dtype_or_default(dtype: Any) -> DType:
-    """`dtype`, or the default one for None."""
-    return dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)

@@ -11,8 +11,8 @@ from ..autograd.function import Function, describe, mixed_devices
 from ..errors import ArgumentError, DeviceError, DTypeError, IndexOutOfRangeError, ShapeError
 from ..tensor import Tensor
 from .indexing import Gather, getitem
-from .operands import axis, check_tensor
-from .selection import check_mask
+from .operands import axis, check_mask, check_tensor
+from .views import broadcast_tensors
 
 
 class ScatterInto(Function):
@@ -164,10 +164,14 @@ def index_add(
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where `mask` is True, in row-major order; both broadcast."""
     check_mask("masked_select", mask)
-    from .views import broadcast_tensors
-
     x, m = broadcast_tensors(input, mask)
     return getitem(x, (m,)) if m.ndim else getitem(x.reshape(1), (m.reshape(1),))
+
+
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements of the flattened input at `index`, in its shape."""
+    flat = check_tensor("take", input).reshape(-1)
+    return getitem(flat, (_check_index("take", input, index).reshape(-1),)).reshape(index.shape)
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:

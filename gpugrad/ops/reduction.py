@@ -12,7 +12,7 @@ from ..autograd.function import Function, describe
 from ..errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 from ..tensor import Tensor
 from .operands import as_floating, axes, axis, check_tensor, demand_floating
-from .views import Expand, Reshape
+from .views import Reshape, spread
 
 Dim = int | Sequence[int] | None
 
@@ -34,7 +34,7 @@ class Sum(Function):
         return self.kernels.reduce("sum", x, dims, keepdim)
 
     def backward(self, dy: Tensor) -> Any:
-        return Expand.apply(restored(dy, self.of, self.dims), shape=self.of)
+        return spread(restored(dy, self.of, self.dims), self.of)
 
 
 class Mean(Function):
@@ -46,7 +46,7 @@ class Mean(Function):
 
     def backward(self, dy: Tensor) -> Any:
         n = math.prod([self.of[i] for i in self.dims])
-        return Expand.apply(restored(dy / (n or math.nan), self.of, self.dims), shape=self.of)
+        return spread(restored(dy / (n or math.nan), self.of, self.dims), self.of)
 
 
 class SumTo(Function):
@@ -60,7 +60,7 @@ class SumTo(Function):
         return y.reshape(shape)
 
     def backward(self, dy: Tensor) -> Any:
-        return Expand.apply(dy, shape=self.of)
+        return spread(dy, self.of)
 
 
 class Extremum(Function):
@@ -159,7 +159,7 @@ class Extreme(NamedTuple):
 def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum over `dim`. Integers and bool give int64; `dtype` converts the input first."""
     x = check_tensor("sum", input) if dtype is None else input.to(dtype)
-    return Sum.apply(x, dims=axes("sum", dim, x.ndim), keepdim=keepdim)
+    return Sum.apply(x, dims=axes("sum", dim, x.data.ndim), keepdim=keepdim)
 
 
 def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:

@@ -10,7 +10,7 @@ from ..errors import ArgumentError, DTypeError
 from ..random import Generator, generator_of
 from ..tensor import Tensor
 from .inplace import before_inplace, overwrite_raw
-from .operands import check_tensor, demand_floating
+from .operands import check_probabilities, check_tensor, demand_floating
 
 
 class Dropout(Function):
@@ -45,10 +45,14 @@ def dropout(
 def bernoulli(
     input: Tensor, p: float | None = None, *, generator: Generator | None = None
 ) -> Tensor:
-    """1 with the probability that `input` (or `p`) gives for each element, else 0; no gradient."""
+    """1 with the probability that `input` (or `p`) gives for each element, else 0; no gradient.
+
+    Raises ArgumentError for a probability outside [0, 1]; a tensor's are not looked at on CUDA.
+    """
     x = check_tensor("bernoulli", input)
     if p is None:
         demand_floating("bernoulli", x)
+        check_probabilities("bernoulli", x)
     return Tensor(_bernoulli(x, x.data if p is None else float(p), generator), x.backend)
 
 
@@ -90,6 +94,8 @@ def bernoulli_(
 ) -> Tensor:
     """Fill with 1 with probability `p` (a number or a tensor that broadcasts), else 0."""
     before_inplace("bernoulli_", self)
+    if isinstance(p, Tensor):
+        check_probabilities("bernoulli_", p)
     probability = p.detach().data if isinstance(p, Tensor) else float(p)
     return overwrite_raw("bernoulli_", self, _bernoulli(self, probability, generator))
 

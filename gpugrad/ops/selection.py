@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from .. import dtype as dtypes
-from ..autograd.function import Function, describe, mixed_devices
+from ..arguments import with_article
+from ..autograd.function import Function
 from ..autograd.modes import MODE
-from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..tensor import Tensor
-from .operands import check_tensor, operands
+from .operands import check_broadcast, check_mask, check_tensor, operands
+from .picking import nonzero
 
 
 class Where(Function):
@@ -55,8 +58,6 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     With the condition alone: the positions of true elements, one tensor for each axis.
     """
     if input is None and other is None:
-        from .picking import nonzero
-
         return nonzero(condition, as_tuple=True)
     check_mask("where", condition)
     both_numbers = not isinstance(input, (Tensor, np.ndarray)) and not isinstance(
@@ -76,25 +77,6 @@ def _number_like(condition: Tensor, a: Any, b: Any) -> Tensor:
     return Tensor(value, condition.backend)
 
 
-def check_mask(name: str, mask: Any) -> None:
-    """Raise DTypeError where `mask` is not a bool tensor."""
-    if not isinstance(mask, Tensor) or mask.data.dtype != dtypes.bool_:
-        got = describe(mask) if isinstance(mask, Tensor) else type(mask).__name__
-        raise DTypeError(f"{name}: the condition must be a bool tensor; got {got}.")
-
-
-def check_broadcast(name: str, *tensors: Any) -> None:
-    """Raise DeviceError or ShapeError where tensors (numbers are left out) cannot meet."""
-    found = [x for x in tensors if isinstance(x, Tensor)]
-    if any(x.backend is not found[0].backend for x in found):
-        raise DeviceError(mixed_devices(name, found))
-    try:
-        np.broadcast_shapes(*[x.data.shape for x in found])
-    except ValueError:
-        shapes = ", ".join(str(x.shape) for x in found)
-        raise ShapeError(f"{name}: shapes {shapes} do not broadcast.") from None
-
-
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """`input` with `value` where `mask` is True; the mask broadcasts."""
     check_mask("masked_fill", mask)
@@ -105,7 +87,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         value = value.to(input.dtype)
     elif isinstance(value, float) and not dtypes.is_floating(input.data.dtype):
         if not value.is_integer():
-            raise DTypeError(f"masked_fill: {value} does not fit a {input.dtype.name} tensor.")
+            kind = with_article(input.dtype.name)
+            raise DTypeError(f"masked_fill: {value} does not fit {kind} tensor.")
         value = int(value)
     return Where.apply(mask, value, input)
 
@@ -132,3 +115,18 @@ def clamp_min(input: Tensor, min: Any) -> Tensor:
 def clamp_max(input: Tensor, max: Any) -> Tensor:
     """`input`, at most `max`."""
     return clamp(input, max=max)
+
+
+def nan_to_num(
+    input: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """`input` with numbers for NaN and the infinities, by default the dtype's largest and smallest;
+    no gradient flows where one was replaced."""
+    x = check_tensor("nan_to_num", input)
+    if not dtypes.is_floating(x.dtype):
+        return x.clone()
+    limits = ml_dtypes.finfo(x.dtype)
+    high = float(limits.max) if posinf is None else posinf
+    low = float(limits.min) if neginf is None else neginf
+    y = x.masked_fill(x.isnan(), nan)
+    return y.masked_fill(x == math.inf, high).masked_fill(x == -math.inf, low)

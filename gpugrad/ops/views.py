@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.function import Function, describe
+from ..autograd.modes import MODE
 from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor
 from .operands import axis, check_tensor, shape_of
@@ -43,18 +44,30 @@ class Permute(Function):
         return Permute.apply(dy, dims=tuple(back))
 
 
+def repeated(x: Any, shape: tuple[int, ...]) -> Any:
+    """A raw array repeated along axes of length 1, without memory."""
+    if x.size == 1 and type(x) is np.ndarray and x.dtype.isbuiltin == 1:
+        return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))  # 8 times as fast
+    return np.broadcast_to(x, shape)  # dispatches to the array's own library
+
+
 class Expand(Function):
     """y = x repeated along axes of length 1, without memory;  dx = dy summed over them."""
 
     view = True
 
     def forward(self, x: Any, shape: tuple[int, ...]) -> Any:
-        if x.size == 1 and type(x) is np.ndarray and x.dtype.isbuiltin == 1:
-            return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))  # 8 times as fast
-        return np.broadcast_to(x, shape)  # dispatches to the array's own library
+        return repeated(x, shape)
 
     def backward(self, dy: Tensor) -> Any:
         return dy  # the engine sums it to x's shape
+
+
+def spread(y: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Expand, for backward; without a graph only the view is made."""
+    if MODE.grad:
+        return Expand.apply(y, shape=shape)
+    return Tensor(repeated(y.data, shape), y.backend)
 
 
 def reshape(input: Tensor, *shape: Any) -> Tensor:

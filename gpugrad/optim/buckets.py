@@ -114,9 +114,8 @@ class Bucket:
         """
         grads, dtype, backend = [], self.dtype, self.backend
         for param, array in zip(self.params, self.arrays, strict=True):
-            grad: Any = param.grad
-            if not isinstance(grad, Tensor):
-                raise DTypeError(f"optimizer: a gradient is a {type(grad).__name__}, not a Tensor")
+            grad = param.grad
+            assert grad is not None  # see `split`
             data = grad.data
             if data.shape != array.shape or grad.backend is not backend or data.dtype != dtype:
                 raise _unfit(param, grad)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from . import dtype as dtypes
-from .autograd.engine import grad
-from .autograd.modes import enable_grad
-from .errors import ArgumentError, GradcheckError, GraphError
-from .tensor import Tensor
+from .. import dtype as dtypes
+from ..errors import ArgumentError, GradcheckError, GraphError
+from ..tensor import Tensor
+from .engine import grad
+from .modes import enable_grad
 
 Inputs = Tensor | Sequence[Any]
 
