@@ -5,17 +5,19 @@
 #   bash bench/gpu_report.sh tests      # one part: build, facts, tests, memcheck, racecheck, bench
 #
 # Each part takes less than ten minutes and leaves its file in bench/results/<gpu>/, with commit,
-# versions and clocks in facts.json. Needs nvcc, CuPy, and the Python packages of pyproject.toml.
+# versions and clocks in facts.json. Needs nvcc, Python 3.11 or newer with CuPy and the packages of
+# pyproject.toml. COMMIT names the commit where there is no git.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
-commit=$(git rev-parse --short HEAD 2>/dev/null || cat .commit 2>/dev/null || echo unknown)
+commit=${COMMIT:-$(git rev-parse --short HEAD)}
 gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1 | tr ' ' '-' | tr -cd '[:alnum:]-')
 results=bench/results/$gpu
 site=build/gpu-report
 mkdir -p "$results"
 export PYTHONPATH="$PWD/$site${PYTHONPATH:+:$PYTHONPATH}"
+export PYTHONSAFEPATH=1  # the folder gpugrad of the source tree must not hide what was built
 
 part_build() {
   GPUGRAD_CUDA=ON GPUGRAD_SIM=ON "$python" -m pip install -q --no-build-isolation --no-deps \

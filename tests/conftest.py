@@ -1,4 +1,4 @@
-"""Shared fixtures: the device under test and the simulator's schedules."""
+"""Shared fixtures: the device under test, a new interpreter, the seed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,6 @@ import gpugrad as gg
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 # The parity suite needs PyTorch as its judge: without it, it is not collected.
 collect_ignore = [] if HAS_TORCH else ["parity"]
-
-SCHEDULES = [("forward", 1), ("reverse", 1), ("random", 1), ("random", 2)]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,20 +46,6 @@ def kernel_device(request: pytest.FixtureRequest) -> str:
 
         cupy.cuda.set_allocator(None)
     return device
-
-
-@pytest.fixture(params=SCHEDULES, ids=lambda schedule: f"{schedule[0]}{schedule[1]}")
-def schedule(request: pytest.FixtureRequest, kernel_device: str) -> Iterator[None]:
-    """Runs the test once in each order of the simulator's threads (once on a GPU)."""
-    order, seed = request.param
-    if kernel_device != "sim":
-        yield
-        return
-    from gpugrad import _sim
-
-    _sim.set_schedule(order, "random" if order == "random" else "eager", seed, 2)
-    yield
-    _sim.set_schedule("forward", "eager", 1, 2)
 
 
 @pytest.fixture

@@ -8,29 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 from contract_tools import values
+from schedules import SCHEDULES, label, scheduled
 
 from gpugrad import dtype as dtypes
 from gpugrad.backends import Backend
 
-# (order, when asynchronous operations complete, seed, workers)
-SCHEDULES = [
-    ("forward", "eager", 0, 1),
-    ("reverse", "lazy", 0, 2),
-    ("random", "random", 1, 2),
-    ("random", "random", 2, 2),
-    ("random", "random", 3, 1),
-]
 
-
-@pytest.fixture(params=SCHEDULES, ids=lambda s: f"{s[0]}{s[2]}")
+@pytest.fixture(params=SCHEDULES, ids=label)
 def schedule(request: pytest.FixtureRequest, backend: Backend) -> Iterator[None]:
-    if backend.device.type != "sim":
+    with scheduled(backend.device.type, request.param):
         yield
-        return
-    set_schedule = backend.module.set_schedule  # type: ignore[attr-defined]
-    set_schedule(*request.param)
-    yield
-    set_schedule("forward", "eager", 0, 0)
 
 
 def reductions(b: Backend) -> list[Any]:
