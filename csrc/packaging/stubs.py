@@ -2,8 +2,8 @@
 
     python csrc/packaging/stubs.py        # rewrites gpugrad/_cpu.pyi, _sim.pyi, _cuda.pyi
 
-Needs _cpu and _sim built; _cuda binds the same operations as _sim, but for the schedule.
-tests/test_stubs.py fails when the committed stubs are not what this writes.
+Needs _cpu and _sim built. _cuda binds what _sim binds, but for the simulator's schedule; _cpu binds
+a part of it. tests/test_stubs.py fails when the committed stubs are not what this writes.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-HEADER = '''"""Raw operations; csrc/ops.h documents each. Written by csrc/packaging/stubs.py."""
-
+TITLE = '"""Raw operations; csrc/ops.h documents each. Written by csrc/packaging/stubs.py."""'
+IMPORTS = """
 from typing import Any
 
 import numpy
 
 ArrayLike = Any
-
-'''
+"""
 PLAIN = [
     (r"typing\.SupportsInt \| typing\.SupportsIndex", "int"),
     (r"typing\.SupportsFloat \| typing\.SupportsIndex", "float"),
@@ -36,22 +35,27 @@ def signature(doc: str) -> str:
     return f"def {line}: ..."
 
 
-def stub(module: ModuleType, without: tuple[str, ...] = ()) -> str:
-    """The stub of one module."""
-    functions = [name for name in sorted(vars(module)) if callable(getattr(module, name))]
-    lines = [signature(getattr(module, n).__doc__) for n in functions if n not in without]
-    return HEADER + "\n".join(lines) + "\n"
+def signatures(module: ModuleType) -> dict[str, str]:
+    """Name -> stub line of every function of a module."""
+    names = [name for name in sorted(vars(module)) if callable(getattr(module, name))]
+    return {name: signature(getattr(module, name).__doc__) for name in names}
 
 
 def stubs() -> dict[str, str]:
     """File name -> text."""
     from gpugrad import _cpu, _sim
 
-    return {
-        "_cpu.pyi": stub(_cpu),
-        "_sim.pyi": stub(_sim),
-        "_cuda.pyi": stub(_sim, without=("set_schedule",)),
+    every = signatures(_sim)
+    schedule = every.pop("set_schedule")
+    part = signatures(_cpu)
+    assert part.items() <= every.items(), "_cpu binds an operation otherwise than _sim"
+    reexported = [f"from gpugrad._cuda import {name} as {name}" for name in part]
+    texts = {
+        "_cuda.pyi": [TITLE, IMPORTS, *every.values()],
+        "_sim.pyi": [TITLE, "", "from gpugrad._cuda import *", "", schedule],
+        "_cpu.pyi": [TITLE, "", *reexported],
     }
+    return {name: "\n".join(lines) + "\n" for name, lines in texts.items()}
 
 
 if __name__ == "__main__":
