@@ -44,8 +44,6 @@ def stepped(optimizer: optim.Optimizer, params: list[gg.Tensor], steps: range) -
 @pytest.mark.parametrize("device", ["cpu", "sim"])
 @pytest.mark.parametrize("case", REFERENCE["optimizers"], ids=lambda c: f"{c[0]}-{c[1]}")
 def test_values_of_pytorch(case: Any, device: str) -> None:
-    if not gg.backends.available(device):
-        pytest.skip(f"no device {device}")
     name, options, expected = case
     for dtype, tolerance in [("float64", 1e-12), ("float32", 3e-6)]:
         p = parameter(np.cos(np.arange(5.0)), dtype, device)
@@ -152,8 +150,6 @@ def test_a_model_may_be_moved_after_the_optimizer_was_made() -> None:
 
 
 def test_a_model_may_change_device_after_the_optimizer_was_made() -> None:
-    if not gg.backends.available("sim"):
-        pytest.skip("no simulator built")
     p, q = parameter([1.0, 2.0]), parameter([1.0, 2.0])
     optimizer = optim.Adam([p], lr=0.1)
     stepped(optimizer, [p], range(2))

@@ -6,13 +6,10 @@ under ThreadSanitizer.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 from sim import build
-
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 
 @pytest.fixture(scope="module", params=["asan", "tsan"])

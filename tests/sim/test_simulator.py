@@ -6,13 +6,10 @@ tool that is meant to see it, at its line; its corrected twin must pass all thre
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 from sim import build
-
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 FLAVOURS = list(build.FLAVOURS)
 ORDERS = [("forward", 0), ("reverse", 0), ("random", 1), ("random", 2)]
