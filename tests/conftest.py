@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,11 @@ import gpugrad as gg
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 # The parity suite needs PyTorch as its judge: without it, it is not collected.
 collect_ignore = [] if HAS_TORCH else ["parity"]
+
+
+def pytest_configure() -> None:
+    """Ctrl-C works in tests of it, also where the shell started us with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
