@@ -164,10 +164,11 @@ void permutation(Stream stream, const Array& state, int64_t call, const Array& y
 
 // ---- optimizers: all three modules ------------------------------------------------------------
 //
-// One launch for a whole list. `hyper` is float64[2] on the device: {learning rate, steps done};
-// the operation adds 1 to steps done. `ticket` is int32[1] on the device, 0 at rest. Parameters and
-// gradients are contiguous, floating, of one dtype; state buffers have the accumulation dtype.
-// Reads and writes params and state. t = steps done + 1.
+// One launch for up to 256 arrays; a longer list takes more launches and still counts one step.
+// `hyper` is float64[2] on the device: {learning rate, steps done}; the operation adds 1 to steps
+// done. `ticket` is int32[1] on the device, 0 at rest. Parameters and gradients are contiguous,
+// floating, of one dtype; state buffers have the accumulation dtype. Reads and writes params and
+// state. t = steps done + 1.
 
 /// g = grad (negated if maximize) + weight_decay p;  with momentum mu != 0:
 ///   buf = g when t == 1, else mu buf + (1 - dampening) g;  g = nesterov ? g + mu buf : buf
