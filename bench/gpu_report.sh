@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Evidence from a real GPU: build, tests, compute-sanitizer, benchmarks. Needs no network.
+# Evidence from a real GPU: build, tests, compute-sanitizer, benchmarks, kernel laboratory. Needs no
+# network.
 #
 #   bash bench/gpu_report.sh            # every part that has no result for this commit yet
-#   bash bench/gpu_report.sh tests      # one part: build, facts, tests, memcheck, racecheck, bench
+#   bash bench/gpu_report.sh tests      # or: build facts memcheck racecheck bench lab
 #
 # Each part takes less than ten minutes and leaves its file in bench/results/<gpu>/, with commit,
 # versions and clocks in facts.json. Needs nvcc, Python 3.11 or newer with CuPy and the packages of
@@ -50,7 +51,13 @@ part_bench() {
     --ratios "$results/ratios.txt" 2>&1 | tee "$results/bench.txt"
 }
 
-for part in "${@:-build facts tests memcheck racecheck bench}"; do
+# The ladder at 4096 cubed in turns with cuBLAS; also leaves bench/results/lab_<gpu>.json, and its
+# figures in the headers of bench/lab/*.cu.
+part_lab() {
+  "$python" bench/lab/run.py --all --device cuda --write --table 2>&1 | tee "$results/lab.txt"
+}
+
+for part in "${@:-build facts tests memcheck racecheck bench lab}"; do
   for name in $part; do
     done_mark=$results/.done-$name-$commit
     if [ $# -eq 0 ] && [ "$name" != build ] && [ -e "$done_mark" ]; then

@@ -37,13 +37,24 @@ static void bind(py::module_& m, const char* name, R (*operation)(Stream, Args..
 }
 
 #if !defined(GG_CPU)
+/// The epilogue's fields as arguments.
+static void gemm_flat(Stream stream, const Array& a, const Array& b, const Array& y,
+                      const Array& scale, const Array& bias, const Array& residual, double alpha,
+                      double beta, Activation act, MatmulPrecision precision,
+                      const Array& workspace) {
+  gemm(stream, a, b, y, {scale, bias, residual, alpha, beta, act}, precision, workspace);
+}
+
 static void bind_array_operations(py::module_& m) {
   bind(m, "fill", fill, "y", "value");
   bind(m, "copy", copy, "x", "y");
   bind(m, "where", where, "c", "a", "b", "y");
   bind(m, "reduce", reduce, "op", "x", "y", "workspace");
   m.def("reduce_workspace", &reduce_workspace, py::arg("op"), py::arg("x"), py::arg("y"));
-  bind(m, "gemm", gemm, "a", "b", "bias", "y", "alpha", "beta", "act");
+  bind(m, "gemm", gemm_flat, "a", "b", "y", "scale", "bias", "residual", "alpha", "beta", "act",
+       "precision", "workspace");
+  m.def("gemm_workspace", &gemm_workspace, py::arg("a"), py::arg("b"), py::arg("y"),
+        py::arg("precision"));
   bind(m, "gather", gather, "x", "indices", "y", "flag");
   bind(m, "nonzero", nonzero, "mask", "y", "workspace");
   m.def("nonzero_workspace", &nonzero_workspace, py::arg("mask"));
@@ -108,5 +119,7 @@ PYBIND11_MODULE(GG_MODULE, m) {
 #if defined(GG_SIM)
   m.def("set_schedule", &sim::set_schedule, py::arg("order"), py::arg("async_mode"),
         py::arg("seed"), py::arg("workers"));
+  m.def("set_architecture", &sim::set_architecture, py::arg("architecture"));
+  m.def("architecture", &sim::architecture);
 #endif
 }

@@ -176,6 +176,7 @@ GG_ENUM_CASTER(Unary, gg::kUnary, [](const gg::Functor& f) { return f.name; })
 GG_ENUM_CASTER(Binary, gg::kBinary, [](const gg::Functor& f) { return f.name; })
 GG_ENUM_CASTER(Reduce, gg::kReduce, [](const char* name) { return name; })
 GG_ENUM_CASTER(Activation, gg::kActivation, [](const char* name) { return name; })
+GG_ENUM_CASTER(MatmulPrecision, gg::kMatmulPrecision, [](const char* name) { return name; })
 #undef GG_ENUM_CASTER
 
 }  // namespace pybind11::detail

@@ -65,14 +65,31 @@ int64_t reduce_workspace(Reduce op, const Array& x, const Array& y);
 
 // ---- matmul ----------------------------------------------------------------------------------
 
-/// y = act(alpha * a b + bias + beta * y)
-///   a [..., m, k], b [..., k, n], bias [n] or none, y [..., m, n]; one dtype; any strides, so
-///   transposes are views; stride 0 or length 1 broadcasts batch axes of a and b.
-///   float16, bfloat16, float32 accumulate in float32, float64 in float64, integers in their own
-///   type (wrapping). beta == 0 overwrites y without reading it. k == 0 gives act(bias + beta y).
-///   act: none, relu, gelu, gelu_tanh, silu, sigmoid, tanh (floating only). 2 m n k FLOP.
-void gemm(Stream stream, const Array& a, const Array& b, const Array& bias, const Array& y,
-          double alpha, double beta, Activation act);
+/// What follows the product. Every array may be none. `scale` is float32 [1] or [n], on the device;
+/// `bias` is [n]; `residual` broadcasts to y. bias and residual have y's dtype.
+struct GemmEpilogue {
+  Array scale, bias, residual;
+  double alpha = 1, beta = 0;
+  Activation act = Activation::none;
+};
+
+/// y = act(alpha * scale * (a b) + bias + residual + beta * y)
+///   a [..., m, k], b [..., k, n], one dtype; y [..., m, n]; any strides, so transposes are views;
+///   stride 0 or length 1 broadcasts batch axes of a and b.
+///   y's dtype:  that of a and b; or float32 for float16 and bfloat16 (a gradient is accumulated in
+///   float32 with beta = 1); or int32 or float32 for int8 and uint8.
+///   float16, bfloat16, float32 accumulate in float32, float64 in float64, integers wrap (int8 and
+///   uint8 in 32 bits, others in their own type). One rounding, at the end. beta == 0 overwrites y
+///   without reading it. k == 0 gives act(bias + residual + beta y).
+///   act: none, relu, gelu, gelu_tanh, silu, sigmoid, tanh; act and scale need a floating y.
+///   `precision` is how float32 is multiplied: exact (float32 FMA), high (3xTF32: error no larger
+///   than exact's, tensor cores where that is faster), tf32 (one tf32 product: 11 bits of each
+///   factor). Other dtypes ignore it. tf32 without tensor cores is computed exactly.
+///   Deterministic: where k is split between blocks, partial sums are added in index order.
+///   2 m n k FLOP.
+void gemm(Stream stream, const Array& a, const Array& b, const Array& y,
+          const GemmEpilogue& epilogue, MatmulPrecision precision, const Array& workspace);
+int64_t gemm_workspace(const Array& a, const Array& b, const Array& y, MatmulPrecision precision);
 
 // ---- gather and scatter ----------------------------------------------------------------------
 
@@ -105,7 +122,7 @@ int64_t scatter_workspace(const Arrays& indices, const Array& x);
 // ---- softmax and cross-entropy: all three modules --------------------------------------------
 
 /// y = exp(x - logsumexp x) along axis, or x - logsumexp x if log. Floating. One read per element
-/// where the row fits registers, else two.
+/// where the row fits registers or shared memory, else two.
 void softmax(Stream stream, const Array& x, const Array& y, int axis, bool log);
 
 /// softmax: dx = y (dy - sum(dy y)); log: dx = dy - exp(y) sum(dy); sums along axis.

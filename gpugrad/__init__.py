@@ -27,6 +27,12 @@ from .autograd import (
     set_grad_enabled,
 )
 from .backends import synchronize
+from .backends.matmul_precision import (
+    get_float32_matmul_precision,
+    get_matmul_precision,
+    set_float32_matmul_precision,
+    set_matmul_precision,
+)
 from .creation import (
     arange,
     as_tensor,

@@ -61,7 +61,9 @@ def test_native_module_has_every_operation(kind: str) -> None:
     if kind == "cpu":
         text = re.sub(r"#if !defined\(GG_CPU\).*?#endif", "", text, flags=re.DOTALL)
     module = importlib.import_module(f"gpugrad._{kind}")
-    extra = {"set_bfloat16", "built_for"} | ({"set_schedule"} if kind == "sim" else set())
+    extra = {"set_bfloat16", "built_for"}
+    if kind == "sim":
+        extra |= {"set_schedule", "set_architecture", "architecture"}
     assert {n for n in dir(module) if not n.startswith("_")} == declared(text) | extra
     assert module.built_for() == kind or kind == "cuda"
 

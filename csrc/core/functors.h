@@ -64,6 +64,8 @@ enum class Result : int8_t { same, boolean };
 
 #define GG_ACTIVATION_LIST(X)                                                                  \
   X(none) X(relu) X(gelu) X(gelu_tanh) X(silu) X(sigmoid) X(tanh)
+
+#define GG_PRECISION_LIST(X) X(exact) X(high) X(tf32)
 // clang-format on
 
 #define GG_ENUMERATOR(name, ...) name,
@@ -71,6 +73,8 @@ enum class Unary : int8_t { GG_UNARY_LIST(GG_ENUMERATOR) };
 enum class Binary : int8_t { GG_BINARY_LIST(GG_ENUMERATOR) };
 enum class Reduce : int8_t { GG_REDUCE_LIST(GG_ENUMERATOR) };
 enum class Activation : int8_t { GG_ACTIVATION_LIST(GG_ENUMERATOR) };
+/// How float32 matrices are multiplied; gemm in ops.h says what each means.
+enum class MatmulPrecision : int8_t { GG_PRECISION_LIST(GG_ENUMERATOR) };
 #undef GG_ENUMERATOR
 
 struct Functor {
@@ -85,6 +89,7 @@ constexpr Functor kUnary[] = {GG_UNARY_LIST(GG_FUNCTOR)};
 constexpr Functor kBinary[] = {GG_BINARY_LIST(GG_FUNCTOR)};
 constexpr const char* kReduce[] = {GG_REDUCE_LIST(GG_NAME)};
 constexpr const char* kActivation[] = {GG_ACTIVATION_LIST(GG_NAME)};
+constexpr const char* kMatmulPrecision[] = {GG_PRECISION_LIST(GG_NAME)};
 #undef GG_FUNCTOR
 #undef GG_NAME
 

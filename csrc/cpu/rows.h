@@ -53,10 +53,11 @@ class Blocks {
       : rows_(rows),
         k_(k),
         data_(data),
+        columns_(in_columns(rows)),
         along_(rows.stride[k]),
-        across_(in_columns(rows) ? rows.outer.inner(k) : 0),
-        in_place_(std::is_same_v<T, A> && (in_columns(rows) ? across_ : along_) == 1) {
-    const int64_t width = in_columns(rows) ? kColumns : 1;
+        across_(columns_ ? rows.outer.inner(k) : 0),
+        in_place_(std::is_same_v<T, A> && (columns_ ? across_ : along_) == 1) {
+    const int64_t width = columns_ ? kColumns : 1;
     if (!in_place_) buffer_.resize(static_cast<size_t>(width * rows.n));
   }
 
@@ -65,14 +66,14 @@ class Blocks {
     from_ = data_ + rows_.outer.offset(k_, first);
     count_ = count;
     if (in_place_) return {reinterpret_cast<A*>(from_), along_};
-    return {buffer_.data(), across_ != 0 ? kColumns : 1};
+    return {buffer_.data(), columns_ ? kColumns : 1};
   }
 
   /// Opens and reads them.
   Block<A> load(int64_t first, int64_t count) {
     const Block<A> block = open(first, count);
     if (in_place_) return block;
-    if (across_ == 0) {
+    if (!columns_) {
       read_line(from_, along_, block.at, rows_.n);
     } else {
       for (int64_t c = 0; c < rows_.n; c++) {
@@ -85,7 +86,7 @@ class Blocks {
   /// Writes the opened rows back.
   void store() const {
     if (in_place_) return;
-    if (across_ == 0) {
+    if (!columns_) {
       write_line(buffer_.data(), from_, along_, rows_.n);
     } else {
       for (int64_t c = 0; c < rows_.n; c++) {
@@ -108,7 +109,8 @@ class Blocks {
   const RowLayout<K>& rows_;
   const int k_;
   T* const data_;
-  const int64_t along_, across_;  // strides; across_ is 0 in the form of rows
+  const bool columns_;            // the form
+  const int64_t along_, across_;  // strides; across_ from column to column
   const bool in_place_;
   T* from_ = nullptr;
   int64_t count_ = 0;

@@ -18,9 +18,6 @@ class CudaError : public std::runtime_error {
 
 namespace detail {
 
-/// Dynamic shared memory a kernel may have without asking.
-constexpr size_t kDefaultShared = 48 * 1024;
-
 struct LaunchSite {
   const void* kernel;
   dim3 grid, block;

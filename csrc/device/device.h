@@ -4,9 +4,15 @@
 // (csrc/sim), which runs the same kernel files on the CPU.
 #pragma once
 
+#include "device/cache.h"
+#include "device/cp_async.h"
 #include "device/flag.h"
 #include "device/launch.h"
+#include "device/matrix.h"
 #include "device/memory.h"
+#include "device/mma.h"
+#include "device/named_barrier.h"
+#include "device/pdl.h"
 #include "device/platform.h"
 #include "device/shared.h"
 #include "device/types.h"

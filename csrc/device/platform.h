@@ -29,9 +29,35 @@
 #define GG_PASS_WHERE , where
 #endif
 
+// GG_ARCH_AT_LEAST(80): the code is compiled for sm_80 or later. GG_HOPPER: for sm_90a. Both are 1
+// in the simulator and in nvcc's host pass, which see every body.
+#if !defined(__CUDA_ARCH__)
+#define GG_ARCH_AT_LEAST(n) 1
+#define GG_HOPPER 1
+#else
+#define GG_ARCH_AT_LEAST(n) (__CUDA_ARCH__ >= (n) * 10)
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define GG_HOPPER 1
+#else
+#define GG_HOPPER 0
+#endif
+#endif
+
 namespace gg {
 
 /// cudaStream_t on CUDA; ignored by the simulator, which runs a launch at once.
 using Stream = void*;
+
+/// For `if constexpr` in kernels whose body needs an architecture: where it is false the body stays
+/// empty, and the host does not launch the kernel (architecture() in launch.h).
+constexpr bool kDeviceHas80 = GG_ARCH_AT_LEAST(80);
+constexpr bool kDeviceHasHopper = GG_HOPPER;
+
+/// The opposite of kDeviceHas80, but true as well where every body is seen.
+#if !defined(__CUDA_ARCH__)
+constexpr bool kDeviceBelow80 = true;
+#else
+constexpr bool kDeviceBelow80 = !kDeviceHas80;
+#endif
 
 }  // namespace gg

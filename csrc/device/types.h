@@ -1,5 +1,5 @@
-// The 16-bit floating types and the conversions between all ten dtypes. Used by kernels and,
-// without any CUDA or simulator header, by host-only files.
+// The 16- and 8-bit floating types, and the conversions between all ten dtypes. Used by kernels
+// and, without any CUDA or simulator header, by host-only files.
 //
 // Rounding: to nearest even, once; a double is never rounded to float on its way to a half type.
 // float16 overflows to infinity at 65520; NaN stays NaN (payload not kept); subnormals are exact.
@@ -31,6 +31,21 @@ struct f16 {
 struct bf16 {
   uint16_t bits;
 };
+
+/// 8-bit floats (Micikevicius et al. 2022, OCP 8-bit Floating Point Specification). Storage only,
+/// and no dtype of arrays: operands of tensor cores. e4m3: 1 sign, 4 exponent, 3 fraction bits;
+/// largest 448; no infinity; 0x7f and 0xff are NaN.
+struct f8e4m3 {
+  uint8_t bits;
+};
+
+/// 1 sign, 5 exponent, 2 fraction bits, as float16's upper byte; largest 57344.
+struct f8e5m2 {
+  uint8_t bits;
+};
+
+template <class T>
+constexpr bool is_f8 = std::is_same_v<T, f8e4m3> || std::is_same_v<T, f8e5m2>;
 
 template <class T>
 constexpr bool is_half = std::is_same_v<T, f16> || std::is_same_v<T, bf16>;
@@ -94,6 +109,25 @@ GG_HD uint16_t float_to_bf16(float f) {
   return static_cast<uint16_t>((u + 0x7fffu + (u >> 16 & 1)) >> 16);
 }
 
+/// float to an 8-bit float in integers, saturating to the largest finite number, infinity too. NaN
+/// becomes 0x7f, its sign not kept.
+template <int fraction, int min_exponent, uint32_t largest>
+GG_HD uint8_t float_to_f8(float f) {
+  const uint32_t u = float_bits(f), sign = u >> 24 & 0x80u, x = u & 0x7fffffffu;
+  if (x > 0x7f800000u) return 0x7f;
+  uint32_t code;
+  if (x < static_cast<uint32_t>(min_exponent + 127) << 23) {
+    // Let the adder round to a multiple of 2^(min_exponent - fraction).
+    const uint32_t adder = static_cast<uint32_t>(min_exponent - fraction + 23 + 127) << 23;
+    code = float_bits(bits_float(x) + bits_float(adder)) - adder;
+  } else {
+    constexpr int dropped = 23 - fraction;
+    const uint32_t rounded = x + ((1u << (dropped - 1)) - 1) + (x >> dropped & 1);
+    code = (rounded - (static_cast<uint32_t>(min_exponent + 126) << 23)) >> dropped;
+  }
+  return static_cast<uint8_t>(sign | (code < largest ? code : largest));
+}
+
 /// double to float, rounded to odd: an inexact result gets its last bit set, so rounding it again
 /// to a type narrower by two bits or more equals rounding once (Boldo & Melquiond 2008).
 GG_HD float round_to_odd(double d) {
@@ -134,10 +168,25 @@ GG_HD float to_float(f16 x) {
 #endif
 }
 
-/// A float rounded to T, to nearest even. T is f16, bf16, float or double.
+GG_HD float to_float(f8e4m3 x) {
+  const uint32_t sign = (x.bits & 0x80u) << 24, magnitude = x.bits & 0x7fu;
+  if (magnitude == 0x7f) return bits_float(sign | 0x7fc00000u);
+  return bits_float(sign | float_bits(bits_float(magnitude << 20) * 0x1p120f));
+}
+
+GG_HD float to_float(f8e5m2 x) {
+  return to_float(f16{static_cast<uint16_t>(x.bits << 8)});
+}
+
+/// A float rounded to T, to nearest even. T is f16, bf16, float, double, or f8e4m3 or f8e5m2, which
+/// saturate (PTX: cvt.rn.satfinite).
 template <class T>
 GG_HD T from_float(float f) {
-  if constexpr (!is_half<T>) {
+  if constexpr (std::is_same_v<T, f8e4m3>) {
+    return {detail::float_to_f8<3, -6, 0x7e>(f)};
+  } else if constexpr (std::is_same_v<T, f8e5m2>) {
+    return {detail::float_to_f8<2, -14, 0x7b>(f)};
+  } else if constexpr (!is_half<T>) {
     return static_cast<T>(f);
   } else if constexpr (std::is_same_v<T, bf16>) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800

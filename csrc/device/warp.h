@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstring>
+#include <type_traits>
 
 #include "device/shared.h"
 
@@ -103,6 +104,57 @@ GG_DEVICE T warp_min(T value GG_WHERE) {
   }
   return value;
 }
+
+namespace detail {
+
+#if GG_SIMULATOR
+template <class T>
+T warp_redux(sim::Redux op, T value, sim::Where where) {
+  static_assert(std::is_same_v<T, int> || std::is_same_v<T, unsigned>);
+  return static_cast<T>(sim::redux(op, static_cast<uint32_t>(value), std::is_signed_v<T>, where));
+}
+#else
+template <class T, class Op>
+GG_DEVICE T warp_fold(T value, Op op) {
+#pragma unroll
+  for (int offset = 1; offset < kWarp; offset *= 2) value = op(value, shuffle_xor(value, offset));
+  return value;
+}
+#endif
+
+}  // namespace detail
+
+// Reductions of int or unsigned over the 32 lanes, which all call and all get the result. One
+// instruction on sm_80 and up (PTX ISA, "Parallel synchronization and communication instructions:
+// redux.sync"); shuffles below.
+#if GG_SIMULATOR
+#define GG_REDUX(name, sim_op, cuda_op, Word, expression)           \
+  template <class T>                                                \
+  GG_DEVICE T warp_redux_##name(T value GG_WHERE) {                 \
+    return detail::warp_redux<T>(sim::Redux::sim_op, value, where); \
+  }
+#elif GG_ARCH_AT_LEAST(80)
+#define GG_REDUX(name, sim_op, cuda_op, Word, expression)                                  \
+  template <class T>                                                                       \
+  GG_DEVICE T warp_redux_##name(T value) {                                                 \
+    static_assert(std::is_same_v<T, int> || std::is_same_v<T, unsigned>);                  \
+    return static_cast<T>(__reduce_##cuda_op##_sync(kFullMask, static_cast<Word>(value))); \
+  }
+#else
+#define GG_REDUX(name, sim_op, cuda_op, Word, expression)                 \
+  template <class T>                                                      \
+  GG_DEVICE T warp_redux_##name(T value) {                                \
+    static_assert(std::is_same_v<T, int> || std::is_same_v<T, unsigned>); \
+    return detail::warp_fold(value, [](T a, T b) { return expression; }); \
+  }
+#endif
+GG_REDUX(add, add, add, T, static_cast<T>(static_cast<unsigned>(a) + static_cast<unsigned>(b)))
+GG_REDUX(min, min, min, T, a < b ? a : b)
+GG_REDUX(max, max, max, T, a > b ? a : b)
+GG_REDUX(and, bit_and, and, unsigned, a& b)
+GG_REDUX(or, bit_or, or, unsigned, a | b)
+GG_REDUX(xor, bit_xor, xor, unsigned, a ^ b)
+#undef GG_REDUX
 
 /// op over all threads of the block, in index order; every thread gets it. identity is op's neutral
 /// element. All threads call it; the block's size is a multiple of 32. T has no initialisers. Ends

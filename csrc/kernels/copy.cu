@@ -8,8 +8,7 @@
 //
 // Same order of memory: vectors of 16 bytes. A transposed matrix (or a permutation with two unit
 // strides): square tiles through shared memory, so that both sides are touched row by row; rows of
-// a tile are padded by one element against bank conflicts. Else: element by element, coalesced
-// along y.
+// a tile are padded against bank conflicts. Else: element by element, coalesced along y.
 //
 // Bytes: each element read once and written once. Bound: bandwidth. Reached: not measured.
 #include "kernels/lanes.cuh"
@@ -85,7 +84,8 @@ template <class M>
 __global__ void __launch_bounds__(32 * kTransposeRows)
     transpose_kernel(Transpose t, const M* x, M* y) {
   constexpr int size = kTransposeTile<M>;
-  GG_SHARED(tile, M[size][size + 1]);
+  constexpr int pad = sizeof(M) < 4 ? 4 / sizeof(M) : 1;  // an odd number of words in a row
+  GG_SHARED(tile, M[size][size + pad]);
   for (uint32_t index = blockIdx.x; index < t.tiles; index += gridDim.x) {
     const uint32_t strip = t.column_tiles.quotient(index);
     const uint32_t batch = t.row_tiles.quotient(strip);

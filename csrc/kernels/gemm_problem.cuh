@@ -1,10 +1,8 @@
-// What a GEMM kernel is told, and the epilogue all of them share:
+// What a GEMM kernel is told. gemm_problem.cu makes it from arrays; all GEMM kernels take it.
 //
-//   y = act(alpha * sum + bias + beta * y)   for N neighbouring columns of one row.
-//
-// Sums are float for float16, bfloat16 and float32, double for float64. Integers come as unsigned
-// types of their width: products and sums wrap, so the sign does not matter until the result is
-// read. bool is uint8_t with `boolean` set: y = any(a and b).
+// Sums are float for float16, bfloat16 and float32, double for float64. Integers are summed in
+// unsigned types of at least 32 bits: products and sums wrap, so a sign matters only where an
+// operand is widened and where the result is read.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +11,8 @@
 #include "core/array.h"
 #include "core/functors.h"
 #include "core/index.h"
-#include "core/math.h"
 #include "device/device.h"
+#include "ops.h"
 
 namespace gg {
 
@@ -23,20 +21,45 @@ struct GemmOperand {
   const void* data;
   int64_t row, k;
   bool along_k;  ///< k is the faster axis in memory, not rows
-  bool vector;   ///< groups of four along the faster axis are contiguous and aligned
+  bool vector;   ///< every group of four (16-bit: eight) along the faster axis is one aligned load
+
+  GG_HD int64_t fast() const { return along_k ? k : row; }
+  GG_HD int64_t slow() const { return along_k ? row : k; }
+};
+
+/// y = act(alpha * scale * sum + bias + residual + beta * y). Strides are in elements; a row of the
+/// problem may be a column of the caller's y.
+struct GemmOutput {
+  void* y;               ///< [batch..., m, n]
+  const float* scale;    ///< or null
+  const void* bias;      ///< or null
+  const void* residual;  ///< [batch..., m, n], or null
+  int64_t y_m, y_n, scale_m, scale_n, bias_m, bias_n, residual_m, residual_n;
+  DType dtype;    ///< of y, bias and residual
+  bool y_vector;  ///< groups of four along n are contiguous and aligned
+  bool residual_vector;
+  bool boolean;  ///< y = any(a and b)
+  Activation act;
+  double alpha, beta;
+};
+
+/// Partial sums of split k: [split][batch][m][pitch], of the sums' type, pitch a multiple of 4.
+struct GemmSplit {
+  void* partial;     ///< null: k is not split
+  int64_t pitch, k;  ///< k that one split adds up
+  int count;
 };
 
 struct GemmProblem {
   GemmOperand a, b;  ///< [batch..., m, k] and [batch..., k, n]
-  void* y;           ///< [batch..., m, n]
-  const void* bias;  ///< [m] or [n], or null
+  GemmOutput out;
+  GemmSplit split;
   int64_t m, n, k;
-  int64_t y_m, y_n, bias_m, bias_n;  ///< strides; one of bias' is 0
-  bool y_vector;                     ///< groups of four along n are contiguous and aligned
-  bool boolean;
-  Activation act;
-  double alpha, beta;
-  Layout<3> batch;  ///< batch axes of a, b, y
+  bool exact_overflow;  ///< a sum that is not finite is formed again as `exact` forms it
+  Layout<4> batch;      ///< batch axes of a, b, y, residual
+
+  /// Partial sums of one split.
+  GG_HD int64_t partial_size() const { return batch.size * m * split.pitch; }
 };
 
 /// The type products are summed in.
@@ -54,73 +77,31 @@ using Sum = typename GemmSum<T>::type;
 template <class T>
 GG_DEVICE Sum<T> widen(T x) {
   if constexpr (std::is_integral_v<T>) {
-    return x;
+    return static_cast<Sum<T>>(x);  // int8_t: with its sign
   } else {
     return convert<Sum<T>>(x);
   }
 }
 
-/// Four elements `step` apart; those from `count` on are 0 and not touched.
-template <class T>
-GG_DEVICE Vec<Sum<T>, 4> load4(const T* p, int64_t step, int count, bool vector) {
-  Vec<Sum<T>, 4> values;
-  if (vector && count >= 4) {
-    const Vec<T, 4> whole = load_vec<4>(p);
-#pragma unroll
-    for (int i = 0; i < 4; i++) values[i] = widen(whole[i]);
-  } else {
-#pragma unroll
-    for (int i = 0; i < 4; i++) values[i] = i < count ? widen(p[i * step]) : Sum<T>(0);
-  }
-  return values;
-}
+// ---- host: gemm_problem.cu -------------------------------------------------------------------
 
-/// Row r + 1 becomes row r: a loop over rows then need not be unrolled, though registers cannot be
-/// indexed at run time.
-template <int M, int N, class A>
-GG_DEVICE void shift_rows(A (&acc)[M][N]) {
-#pragma unroll
-  for (int i = 0; i + 1 < M; i++) {
-#pragma unroll
-    for (int j = 0; j < N; j++) acc[i][j] = acc[i + 1][j];
-  }
-}
+/// Throws std::invalid_argument where the arrays break the contract of `gemm`.
+void check_gemm(const Array& a, const Array& b, const Array& y, const GemmEpilogue& epilogue);
 
-template <class T>
-GG_DEVICE T finished(const GemmProblem& g, Sum<T> value) {
-  if constexpr (std::is_integral_v<T>) {
-    return static_cast<T>(g.boolean ? value != 0 : value);
-  } else {
-    return convert<T>(activate(g.act, value));
-  }
-}
+/// The problem as the arrays give it; set_access has not been called. fold: batch axes over one b
+/// become rows where strides allow.
+GemmProblem gemm_problem(const Array& a, const Array& b, const Array& y,
+                         const GemmEpilogue& epilogue, bool fold = true);
 
-/// Columns col .. col + count - 1 of a row (count <= N); y points at the batch's matrix.
-template <int N, class T>
-GG_DEVICE void finish(const GemmProblem& g, T* y, int64_t row, int64_t col, int64_t count,
-                      const Sum<T>* sums) {
-  // Through int64_t, so that negative factors of integers wrap.
-  using Factor = std::conditional_t<std::is_integral_v<T>, int64_t, Sum<T>>;
-  const auto alpha = static_cast<Sum<T>>(static_cast<Factor>(g.alpha));
-  const auto beta = static_cast<Sum<T>>(static_cast<Factor>(g.beta));
-  const T* const bias = static_cast<const T*>(g.bias) + row * g.bias_m + col * g.bias_n;
-  T* const out = y + row * g.y_m + col * g.y_n;
-  Vec<T, N> result;
-#pragma unroll
-  for (int i = 0; i < N; i++) {
-    Sum<T> value = alpha * sums[i];
-    if (g.bias && i < count) value += widen(bias[i * g.bias_n]);
-    if (g.beta != 0 && i < count) value += beta * widen(out[i * g.y_n]);
-    result[i] = finished<T>(g, value);
-  }
-  if (N > 1 && g.y_vector && count >= N) {
-    store_vec(out, result);
-    return;
-  }
-#pragma unroll
-  for (int i = 0; i < N; i++) {
-    if (i < count) out[i * g.y_n] = result[i];
-  }
-}
+/// y^T = b^T a^T: rows become columns.
+void transpose(GemmProblem& g);
+
+/// Decides how each array is read and written, once its place and strides are settled.
+void set_access(GemmProblem& g, DType inputs);
+
+/// Groups of `bytes` along an axis of stride `fast` are contiguous and aligned wherever a group
+/// starts; k is the array's place in the batch layout.
+bool groups_align(const GemmProblem& g, const void* data, int element, int64_t bytes, int64_t fast,
+                  int64_t slow, int k);
 
 }  // namespace gg

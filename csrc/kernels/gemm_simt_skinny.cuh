@@ -1,19 +1,25 @@
 // GEMM with at most 8 rows: bound by reading b once.
 //
 //   gemm_skinny_dot    b faster along k (x W^T): threads along k, each with 4 columns x 8 rows of
-//                      partial dot products, which are added over lanes, then warps in order.
+//                      partial dot products, which are added over lanes, then warps in order. An
+//                      access is 16 bytes of each column.
 //   gemm_skinny_sweep  b faster along n: threads along n and along k, partial sums likewise.
 //
-// Every sum's order depends on the shape alone, not on alignment.
+// Where columns are few and k is long, k is split between blocks as well (GemmSplit). Every sum's
+// order depends on the shape alone, not on alignment.
 #pragma once
 
-#include "kernels/gemm_problem.cuh"
+#include "kernels/gemm_simt_tile.cuh"
 
 namespace gg {
 
 constexpr int kSkinnyRows = 8;
 constexpr int kDotWarps = 4;
 constexpr int kSweepThreads = 256;
+
+/// k that a thread takes of each column at once.
+template <class T>
+constexpr int kDotWidth = sizeof(T) == 2 ? 8 : 4;
 
 /// acc += a b over positions k .. k + W - 1; b holds the starts of four columns.
 template <int W, class T>
@@ -38,17 +44,19 @@ GG_DEVICE void dot_step(const GemmProblem& g, const T* a, const T* const (&b)[4]
 /// Four columns for each team of threads: a warp, or the block if k is long (whole_block).
 template <class T>
 __global__ void __launch_bounds__(32 * kDotWarps, sizeof(Sum<T>) == 8 ? 3 : 4)
-    gemm_skinny_dot(const GemmProblem g, int64_t first_block, bool whole_block) {
+    gemm_skinny_dot(const __grid_constant__ GemmProblem g, int64_t first_block, bool whole_block) {
   using A = Sum<T>;
+  constexpr int W = kDotWidth<T>;
   GG_SHARED(partial, A[kDotWarps][kSkinnyRows * 4]);
   const int t = threadIdx.x, warp = t / 32, lane = t % 32;
   const int64_t groups = (g.n + 3) / 4;
   int64_t group = first_block + blockIdx.x;
   if (!whole_block) group = group * kDotWarps + warp;
-  const bool active = group < groups * g.batch.size;  // the last block may have idle warps
+  const bool active = group < groups * g.split.count * g.batch.size;  // the last block's warps
   if (!active) group = 0;
   const int64_t col = group % groups * 4;
-  const int64_t batch = group / groups;
+  const int64_t split = group / groups % g.split.count, batch = group / groups / g.split.count;
+  const int64_t k0 = split * g.split.k, k_end = g.k - k0 < g.split.k ? g.k : k0 + g.split.k;
   const T* const a = static_cast<const T*>(g.a.data) + g.batch.offset(0, batch);
   const T* b[4];  // beyond the last column they repeat it
   for (int c = 0; c < 4; c++) {
@@ -58,13 +66,13 @@ __global__ void __launch_bounds__(32 * kDotWarps, sizeof(Sum<T>) == 8 ? 3 : 4)
 
   A acc[kSkinnyRows][4] = {};
   const bool vector = g.a.vector && g.b.vector;
-  const int step = whole_block ? 128 * kDotWarps : 128;
-  for (int64_t k = 4 * (whole_block ? t : lane); k < g.k && active; k += step) {
-    if (vector && k + 4 <= g.k) {
-      dot_step<4>(g, a, b, k, acc);
+  const int step = whole_block ? 32 * W * kDotWarps : 32 * W;
+  for (int64_t k = k0 + W * (whole_block ? t : lane); k < k_end && active; k += step) {
+    if (vector && k + W <= k_end) {
+      dot_step<W>(g, a, b, k, acc);
     } else {
 #pragma unroll 1
-      for (int64_t at = k; at < k + 4 && at < g.k; at++) dot_step<1>(g, a, b, at, acc);
+      for (int64_t at = k; at < k + W && at < k_end; at++) dot_step<1>(g, a, b, at, acc);
     }
   }
 
@@ -78,20 +86,22 @@ __global__ void __launch_bounds__(32 * kDotWarps, sizeof(Sum<T>) == 8 ? 3 : 4)
     shift_rows(acc);
   }
   __syncthreads();
-  const int r = lane / 4, c = lane % 4;
-  if (!active || r >= g.m || col + c >= g.n || (whole_block && warp > 0)) return;
-  A sum = partial[warp][lane];
-  if (whole_block) {
-    for (int w = 1; w < kDotWarps; w++) sum += partial[w][lane];
+  // Lane r writes row r.
+  if (!active || lane >= g.m || (whole_block && warp > 0)) return;
+  A sums[1][4];
+#pragma unroll
+  for (int c = 0; c < 4; c++) {
+    sums[0][c] = partial[warp][4 * lane + c];
+    for (int w = 1; w < kDotWarps && whole_block; w++) sums[0][c] += partial[w][4 * lane + c];
   }
-  finish<1>(g, static_cast<T*>(g.y) + g.batch.offset(2, batch), r, col + c, 1, &sum);
+  Epilogue<A>(g, batch, split).write(lane, 1, col, sums);
 }
 
 /// `lanes` (2 or 8) threads side by side along n, each with 4 columns; the other threads of the
 /// block are spread along k.
 template <class T>
 __global__ void __launch_bounds__(kSweepThreads, 2)
-    gemm_skinny_sweep(const GemmProblem g, int64_t first_block, int lanes) {
+    gemm_skinny_sweep(const __grid_constant__ GemmProblem g, int64_t first_block, int lanes) {
   using A = Sum<T>;
   constexpr int warps = kSweepThreads / 32;
   GG_SHARED(partial, A[warps][kSkinnyRows][32]);
@@ -99,7 +109,8 @@ __global__ void __launch_bounds__(kSweepThreads, 2)
   const int64_t groups = (g.n + width - 1) / width;
   const int64_t block = first_block + blockIdx.x;
   const int64_t col = block % groups * width;
-  const int64_t batch = block / groups;
+  const int64_t split = block / groups % g.split.count, batch = block / groups / g.split.count;
+  const int64_t k0 = split * g.split.k, k_end = g.k - k0 < g.split.k ? g.k : k0 + g.split.k;
   const int columns = g.n - col < width ? static_cast<int>(g.n - col) : width;
 
   const T* const a_data = static_cast<const T*>(g.a.data) + g.batch.offset(0, batch);
@@ -107,7 +118,7 @@ __global__ void __launch_bounds__(kSweepThreads, 2)
   A acc[kSkinnyRows][4] = {};
   const T* b = b_data + (col + 4 * lane) * g.b.row;
 #pragma unroll 4
-  for (int64_t k = t / lanes; k < g.k; k += kSweepThreads / lanes) {
+  for (int64_t k = k0 + t / lanes; k < k_end; k += kSweepThreads / lanes) {
     const Vec<A, 4> bv = load4(b + k * g.b.k, g.b.row, columns - 4 * lane, g.b.vector);
     const T* a = a_data + k * g.a.k;
 #pragma unroll
@@ -131,11 +142,15 @@ __global__ void __launch_bounds__(kSweepThreads, 2)
     }
   }
   __syncthreads();
-  const int r = t / width, c = t % width;
-  if (r >= g.m || c >= columns) return;
-  A sum = partial[0][r][c];
-  for (int w = 1; w < warps; w++) sum += partial[w][r][c];
-  finish<1>(g, static_cast<T*>(g.y) + g.batch.offset(2, batch), r, col + c, 1, &sum);
+  const int r = t / lanes;
+  if (r >= g.m || 4 * lane >= columns) return;
+  A sums[1][4];
+#pragma unroll
+  for (int c = 0; c < 4; c++) {
+    sums[0][c] = partial[0][r][4 * lane + c];
+    for (int w = 1; w < warps; w++) sums[0][c] += partial[w][r][4 * lane + c];
+  }
+  Epilogue<A>(g, batch, split).write(r, 1, col + 4 * lane, sums);
 }
 
 }  // namespace gg

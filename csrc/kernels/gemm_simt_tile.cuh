@@ -11,9 +11,24 @@
 // along k for each of 16 rows, the four transposed stores are free of bank conflicts (32-bit).
 #pragma once
 
-#include "kernels/gemm_problem.cuh"
+#include "kernels/gemm_epilogue.cuh"
 
 namespace gg {
+
+/// Four elements `step` apart; those from `count` on are 0 and not touched.
+template <class T>
+GG_DEVICE Vec<Sum<T>, 4> load4(const T* p, int64_t step, int count, bool vector) {
+  Vec<Sum<T>, 4> values;
+  if (vector && count >= 4) {
+    const Vec<T, 4> whole = load_vec<4>(p);
+#pragma unroll
+    for (int i = 0; i < 4; i++) values[i] = widen(whole[i]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < 4; i++) values[i] = i < count ? widen(p[i * step]) : Sum<T>(0);
+  }
+  return values;
+}
 
 /// Moves one operand's slices from global to shared memory.
 template <class T, int S, int G>
@@ -96,17 +111,18 @@ GG_DEVICE void clamp_to_one(A (&acc)[M][N]) {
 }
 
 /// Writes a thread's part of the tile, with the epilogue in the program once for all rows.
-template <int QM, int QN, class T>
-GG_DEVICE void write_tile(const GemmProblem& g, T* y, int64_t row, int64_t col,
-                          Sum<T> (&acc)[4 * QM][4 * QN]) {
+template <int QM, int QN, class A>
+GG_DEVICE void write_tile(const GemmProblem& g, const Epilogue<A>& epilogue, int64_t row,
+                          int64_t col, A (&acc)[4 * QM][4 * QN]) {
 #pragma unroll 1
   for (int r = 0; r < 4 * QM; r++) {
     const int64_t at = row + r / 4 * 16 + r % 4;
     if (at >= g.m) break;
 #pragma unroll
     for (int q = 0; q < QN; q++) {
-      const int64_t left = g.n - col - 32 * q;
-      if (left > 0) finish<4>(g, y, at, col + 32 * q, left, acc[0] + 4 * q);
+      const A sums[1][4] = {
+          {acc[0][4 * q], acc[0][4 * q + 1], acc[0][4 * q + 2], acc[0][4 * q + 3]}};
+      if (col + 32 * q < g.n) epilogue.write(at, 1, col + 32 * q, sums);
     }
     shift_rows(acc);
   }
@@ -118,7 +134,7 @@ constexpr int kTileBlocks = (sizeof(Sum<T>) == 8 ? 192 : 256) / S;
 
 template <class T, int S, int QM, int QN, int G>
 __global__ void __launch_bounds__(2 * S, kTileBlocks<T, S>)
-    gemm_tile(const GemmProblem g, int64_t first_block) {
+    gemm_tile(const __grid_constant__ GemmProblem g, int64_t first_block) {
   constexpr int K = 8 * G, P = S + 4;
   GG_SHARED(a_tiles, Sum<T>[2][K][P]);
   GG_SHARED(b_tiles, Sum<T>[2][K][P]);
@@ -128,20 +144,22 @@ __global__ void __launch_bounds__(2 * S, kTileBlocks<T, S>)
   const int64_t m0 = block % m_tiles * S;
   block /= m_tiles;
   const int64_t n0 = block % n_tiles * S;
-  const int64_t batch = block / n_tiles;
+  block /= n_tiles;
+  const int64_t split = block % g.split.count, batch = block / g.split.count;
+  const int64_t k0 = split * g.split.k, k_end = g.k - k0 < g.split.k ? g.k - k0 : g.split.k;
 
-  TileLoader<T, S, G> a(g.a, g.batch.offset(0, batch), m0, g.m),
-      b(g.b, g.batch.offset(1, batch), n0, g.n);
+  TileLoader<T, S, G> a(g.a, g.batch.offset(0, batch) + k0 * g.a.k, m0, g.m),
+      b(g.b, g.batch.offset(1, batch) + k0 * g.b.k, n0, g.n);
   constexpr int m_warps = S / (16 * QM);
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int row = warp % m_warps * 16 * QM + lane / 8 * 4;
   const int col = warp / m_warps * 32 * QN + lane % 8 * 4;
 
   Sum<T> acc[4 * QM][4 * QN] = {};
-  a.load(g.k < K ? static_cast<int>(g.k) : K);
-  b.load(g.k < K ? static_cast<int>(g.k) : K);
+  a.load(k_end < K ? static_cast<int>(k_end) : K);
+  b.load(k_end < K ? static_cast<int>(k_end) : K);
   int buffer = 0;
-  for (int64_t k_left = g.k; k_left > 0; k_left -= K, buffer ^= 1) {
+  for (int64_t k_left = k_end; k_left > 0; k_left -= K, buffer ^= 1) {
     const int k_now = k_left < K ? static_cast<int>(k_left) : K;
     a.store(a_tiles[buffer]);
     b.store(b_tiles[buffer]);
@@ -153,11 +171,10 @@ __global__ void __launch_bounds__(2 * S, kTileBlocks<T, S>)
     }
     multiply_slice<QM, QN, G>(a_tiles[buffer], b_tiles[buffer], row, col, k_now, acc);
     if constexpr (std::is_same_v<T, uint8_t>) {
-      if (g.boolean) clamp_to_one(acc);
+      if (g.out.boolean) clamp_to_one(acc);
     }
   }
-  T* const y = static_cast<T*>(g.y) + g.batch.offset(2, batch);
-  write_tile<QM, QN>(g, y, m0 + row, n0 + col, acc);
+  write_tile<QM, QN>(g, Epilogue<Sum<T>>(g, batch, split), m0 + row, n0 + col, acc);
 }
 
 }  // namespace gg

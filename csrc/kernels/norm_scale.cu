@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(kListThreads)
   const bool aligned = aligned16(x);
   A sum = rule.identity();
   for (int64_t i = chunk.begin + threadIdx.x * V; i < chunk.end; i += kListThreads * V) {
-    const Vec<T, V> values = load_part<V>(x, i, chunk.end, aligned && i + V <= chunk.end);
+    const Vec<T, V> values = load_part_once<V>(x, i, chunk.end, aligned && i + V <= chunk.end);
 #pragma unroll
     for (int k = 0; k < V; k++) {
       if (i + k < chunk.end) sum = rule.join(sum, rule.term(convert<A>(values[k])));

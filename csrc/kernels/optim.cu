@@ -1,11 +1,13 @@
 // Optimizer steps over whole lists of parameters: one launch for up to 256 of them.
 //
-// A block updates one chunk of one parameter (tensor_list.cuh), four float32 or two float64
-// elements a thread at a time, as vectors where every buffer of the parameter is aligned to 16
-// bytes. Learning rate and step count are read from the device; bias corrections are formed in
-// float64 once in a block. The last block to finish (by ticket) adds 1 to the step count, so a step
-// needs no host and fits a CUDA graph. Parameters and state are read and written; elements are
-// independent, so results do not depend on the schedule.
+// A block updates one chunk of one parameter (tensor_list.cuh), a thread two groups of neighbours
+// at a time: four elements (two of float64), so that the float32 state moves as vectors of 16 bytes
+// and halves as vectors of 8, where every buffer of the parameter is aligned to 16 bytes. Gradients
+// are read past L1, state is written to be evicted first. Learning rate and step count are read
+// from the device; bias corrections are formed in float64 once in a block. The last block to finish
+// (by ticket) adds 1 to the step count, so a step needs no host and fits a CUDA graph. Parameters
+// and state are read and written; elements are independent, so results do not depend on the
+// schedule.
 //
 // Bytes for float32: SGD 12 an element, with momentum 20; Adam 28, AMSGrad 36. Bound: bandwidth.
 // Reached: not measured.
@@ -33,29 +35,74 @@ struct StepClock {
   bool advance;  ///< in the last launch of a list
 };
 
-template <class Rule, class T, class A>
-GG_DEVICE void update_chunk(const Rule& rule, int mask, ListChunk chunk, T* p, const T* g, A* s0,
-                            A* s1, A* s2) {
-  constexpr int V = max_vec<A>();
-  const bool aligned = aligned16(p, g, s0, s1, s2);
-  for (int64_t i = chunk.begin + threadIdx.x * V; i < chunk.end; i += kListThreads * V) {
-    const bool whole = aligned && i + V <= chunk.end;
-    Vec<T, V> param = load_part<V>(p, i, chunk.end, whole);
-    const Vec<T, V> grad = load_part<V>(g, i, chunk.end, whole);
-    Vec<A, V> a = {}, b = {}, c = {};
-    if (mask & 1) a = load_part<V>(s0, i, chunk.end, whole);
-    if (mask & 2) b = load_part<V>(s1, i, chunk.end, whole);
-    if (mask & 4) c = load_part<V>(s2, i, chunk.end, whole);
+/// Where a parameter and what belongs to it lie; states that are not in use are null.
+template <class T, class A>
+struct StepBuffers {
+  T* param;
+  const T* grad;
+  A* state[kStates];
+
+  __device__ bool aligned() const { return aligned16(param, grad, state[0], state[1], state[2]); }
+};
+
+/// What a thread holds at a time: V neighbours of each buffer, from element i.
+template <class T, class A, int V>
+struct StepGroup {
+  int64_t i, end;
+  bool whole;
+  Vec<T, V> param, grad;
+  Vec<A, V> state[kStates];
+
+  __device__ void load(const StepBuffers<T, A>& from, int mask) {
+    param = load_part<V>(from.param, i, end, whole);
+    grad = load_part_once<V>(from.grad, i, end, whole);
 #pragma unroll
-    for (int k = 0; k < V; k++) {
-      A x = convert<A>(param[k]);
-      update(rule, mask, convert<A>(grad[k]), x, a[k], b[k], c[k]);
-      param[k] = convert<T>(x);
+    for (int k = 0; k < kStates; k++) {
+      state[k] = {};
+      if (mask >> k & 1) state[k] = load_part<V>(from.state[k], i, end, whole);
     }
-    if (mask & 1) store_part(s0, i, chunk.end, whole, a);
-    if (mask & 2) store_part(s1, i, chunk.end, whole, b);
-    if (mask & 4) store_part(s2, i, chunk.end, whole, c);
-    store_part(p, i, chunk.end, whole, param);
+  }
+
+  template <class Rule>
+  __device__ void take_step(const Rule& rule, int mask) {
+#pragma unroll
+    for (int v = 0; v < V; v++) {
+      A x = convert<A>(param[v]);
+      update(rule, mask, convert<A>(grad[v]), x, state[0][v], state[1][v], state[2][v]);
+      param[v] = convert<T>(x);
+    }
+  }
+
+  __device__ void store(const StepBuffers<T, A>& to, int mask) const {
+#pragma unroll
+    for (int k = 0; k < kStates; k++) {
+      if (mask >> k & 1) store_part_last(to.state[k], i, end, whole, state[k]);
+    }
+    store_part(to.param, i, end, whole, param);
+  }
+};
+
+constexpr int kGroups = 2;  // whose loads are in flight together
+
+template <class Rule, class T, class A>
+GG_DEVICE void update_chunk(const Rule& rule, int mask, ListChunk chunk,
+                            const StepBuffers<T, A>& buffers) {
+  constexpr int V = max_vec<A>(), step = kListThreads * V;
+  const bool aligned = buffers.aligned();
+  for (int64_t first = chunk.begin + threadIdx.x * V; first < chunk.end; first += kGroups * step) {
+    StepGroup<T, A, V> groups[kGroups];
+#pragma unroll
+    for (int j = 0; j < kGroups; j++) {
+      groups[j].i = first + j * step;
+      groups[j].end = chunk.end;
+      groups[j].whole = aligned && groups[j].i + V <= chunk.end;
+      groups[j].load(buffers, mask);
+    }
+#pragma unroll
+    for (int j = 0; j < kGroups; j++) {
+      groups[j].take_step(rule, mask);
+      groups[j].store(buffers, mask);
+    }
   }
 }
 
@@ -83,16 +130,18 @@ __global__ void __launch_bounds__(kListThreads)
   __syncthreads();
   const Rule rule = shared_rule;
   const ListChunk mine = chunk_of_block(table.map, chunk);
-  update_chunk(
-      rule, mask, mine, static_cast<T*>(table.params[mine.array]),
-      static_cast<const T*>(table.grads[mine.array]), static_cast<A*>(table.states[0][mine.array]),
-      static_cast<A*>(table.states[1][mine.array]), static_cast<A*>(table.states[2][mine.array]));
+  const StepBuffers<T, A> buffers{
+      static_cast<T*>(table.params[mine.array]),
+      static_cast<const T*>(table.grads[mine.array]),
+      {static_cast<A*>(table.states[0][mine.array]), static_cast<A*>(table.states[1][mine.array]),
+       static_cast<A*>(table.states[2][mine.array])}};
+  update_chunk(rule, mask, mine, buffers);
   advance_clock(clock);
 }
 
 /// Elements of a block: enough blocks to fill the device eight times, else as long as that.
 int64_t step_chunk(const Arrays& params) {
-  constexpr int64_t kLeast = kListThreads * 4;
+  constexpr int64_t kLeast = kListThreads * 4 * kGroups;
   int64_t total = 0;
   for (const Array& p : params) total += p.size();
   const int64_t share = total / (int64_t{8} * multiprocessors());

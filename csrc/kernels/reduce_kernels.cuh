@@ -1,6 +1,7 @@
 // How threads walk the elements of a reduction. The ideas are explained in reduce.cu.
 #pragma once
 
+#include "device/cache.h"
 #include "kernels/reduce_policies.cuh"
 
 namespace gg {
@@ -37,15 +38,15 @@ GG_DEVICE void load_scattered(const Reduction& r, int64_t base, const int64_t (&
 
 // ---- rows: threads lie along the reduced elements ----------------------------------------------
 
-/// Takes kReduceLanes elements as aligned vectors, `threads` vectors apart.
+/// Takes P::kTake elements as aligned vectors, `threads` vectors apart.
 template <class P>
 GG_DEVICE void take_vectors(const Reduction& r, int64_t row, int64_t base, int lane,
                             typename P::State& state) {
   using T = typename P::Type;
-  constexpr int N = kReduceLanes;
+  constexpr int N = P::kTake;
   const int width = r.width, step = r.threads * width;
   const int64_t first = base + static_cast<int64_t>(lane) * width;
-  int64_t at[4];
+  int64_t at[N / 2];
   locate(r.reduced, 0, first, step, N / width, r.count, at);
   T v[N];
   with_storage<T>(r.x_dtype, [&](auto stored) {
@@ -54,7 +55,7 @@ GG_DEVICE void take_vectors(const Reduction& r, int64_t row, int64_t base, int l
     Vec<M, W> raw[N / W];
 #pragma unroll
     for (int g = 0; g < N / W; g++) {
-      raw[g] = load_vec<W>(static_cast<const M*>(r.x) + row + at[g]);
+      raw[g] = load_vec_streaming<W>(static_cast<const M*>(r.x) + row + at[g]);
     }
 #pragma unroll
     for (int i = 0; i < N; i++) v[i] = prepared(r, convert<T>(raw[i / W][i % W]));
@@ -62,11 +63,11 @@ GG_DEVICE void take_vectors(const Reduction& r, int64_t row, int64_t base, int l
   P::take(r, state, v, [&](int i) { return first + i / width * step + i % width; });
 }
 
-/// Takes kReduceLanes elements one by one, `threads` apart.
+/// Takes P::kTake elements one by one, `threads` apart.
 template <class P>
 GG_DEVICE void take_elements(const Reduction& r, int64_t row, int64_t base, int64_t end, int lane,
                              typename P::State& state) {
-  constexpr int N = kReduceLanes;
+  constexpr int N = P::kTake;
   const int64_t first = base + lane;
   const int step = r.threads;
   int64_t at[N];
@@ -135,7 +136,7 @@ __global__ void __launch_bounds__(kBlock, 3) reduce_rows(Reduction r) {
     const int64_t split = item - output * r.splits;
     typename P::State state = P::identity(r);
     if (present) {
-      const int64_t row = r.kept.offset(0, output), step = r.threads * kReduceLanes;
+      const int64_t row = r.kept.offset(0, output), step = r.threads * P::kTake;
       const int64_t begin = split * r.chunk;
       const int64_t end = begin + r.chunk < r.count ? begin + r.chunk : r.count;
       for (int64_t base = begin; base < end; base += step) {
@@ -171,7 +172,7 @@ GG_DEVICE void take_column(const Reduction& r, int64_t column, int64_t first, in
     Vec<M, V> raw[U] = {};
 #pragma unroll
     for (int u = 0; u < U; u++) {
-      if (first + u * step < end) raw[u] = load_vec<V>(x + at[u]);
+      if (first + u * step < end) raw[u] = load_vec_streaming<V>(x + at[u]);
     }
 #pragma unroll
     for (int u = 0; u < U; u++) {
@@ -193,14 +194,15 @@ GG_DEVICE void take_column(const Reduction& r, int64_t column, int64_t first, in
 template <class P, int V>
 __global__ void __launch_bounds__(kBlock) reduce_columns(Reduction r) {
   using State = typename P::State;
-  GG_SHARED(states, State[kBlock * V]);
+  using States = Vec<State, V>;  // of one thread; moved as one, without bank conflicts
+  GG_SHARED(states, States[kBlock]);
   const int across = r.threads, down = kBlock / across;
   const int x = threadIdx.x % across, y = threadIdx.x / across;
   const int64_t width = across * V, tiles = (r.outputs + width - 1) / width;
   for (int64_t item = blockIdx.x; item < tiles * r.splits; item += gridDim.x) {
     const int64_t tile = item_without_split(r, item), split = item - tile * r.splits;
     const int64_t output = tile * width + x * V;
-    State mine[V];
+    States mine;
 #pragma unroll
     for (int i = 0; i < V; i++) mine[i] = P::identity(r);
     if (output < r.outputs) {
@@ -208,15 +210,17 @@ __global__ void __launch_bounds__(kBlock) reduce_columns(Reduction r) {
       const int64_t begin = split * r.chunk;
       const int64_t end = begin + r.chunk < r.count ? begin + r.chunk : r.count;
       for (int64_t base = begin; base < end; base += down * kColumnRows) {
-        take_column<P, V>(r, column, base + y, down, end, mine);
+        take_column<P, V>(r, column, base + y, down, end, mine.v);
       }
     }
-#pragma unroll
-    for (int i = 0; i < V; i++) states[(y * across + x) * V + i] = mine[i];
+    store_vec(&states[threadIdx.x].v[0], mine);
     __syncthreads();
+    const State* const all = states[0].v;
     for (int i = threadIdx.x; i < width && tile * width + i < r.outputs; i += kBlock) {
-      State state = states[i];
-      for (int j = 1; j < down; j++) state = P::merge(r, state, states[j * across * V + i]);
+      State state = load_vec<1>(all + i)[0];
+      for (int j = 1; j < down; j++) {
+        state = P::merge(r, state, load_vec<1>(all + j * across * V + i)[0]);
+      }
       store_chunk<P>(r, tile * width + i, split, state);
     }
     __syncthreads();

@@ -27,7 +27,7 @@ struct Reduction {
 
 // ---- policies: how elements are combined -------------------------------------------------------
 
-constexpr int kReduceLanes = 8;  // elements a thread takes at a time
+constexpr int kReduceLanes = 16;  // most elements that a thread takes at a time
 
 template <class T>
 GG_DEVICE T merge_values(Reduce op, T a, T b) {
@@ -64,6 +64,7 @@ GG_DEVICE T mirror(T x) {
 template <class T>
 struct Fold {
   using Type = T;
+  static constexpr int kTake = sizeof(T) == 4 ? kReduceLanes : 8;  ///< what registers allow
   struct State {
     T value;
   };
@@ -119,6 +120,7 @@ struct Fold {
 template <class T>
 struct Pick {
   using Type = T;
+  static constexpr int kTake = 8;
   struct State {
     T value;
     int64_t index;

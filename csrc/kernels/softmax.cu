@@ -6,10 +6,11 @@
 // Accumulates in float32 (float64 for float64); y, dx =. A row of -inf alone gives NaN, as does one
 // with inf or NaN. Deterministic: each row's partial sums join in a fixed order (kernels/rows.cuh).
 //
-// Rows whose elements are near and fit registers (32 per thread; 8192 elements of float32) are read
-// once: one read and one write (gradient: two reads) per element. Others are read twice, the second
-// time from L2 where they fit: the sum is formed while the maximum is still growing.
-// Bound: memory bandwidth. Reached: not measured.
+// Each element is read once and written once (gradient: two reads) where rows fit: in registers (32
+// elements a thread: 8192 of float32 along the last axis, 256 along others), else in shared memory
+// (on sm_90 56,000 of float32, half as many for the gradient; along other axes 1/32 of that; less
+// on other devices). Longer rows are read twice; their sum is formed while the maximum is still
+// growing. Bound: memory bandwidth. Reached: not measured.
 
 #include "core/row_checks.h"
 #include "kernels/rows.cuh"
@@ -24,6 +25,17 @@ constexpr int kShort = 8;
 template <class T>
 constexpr int kLong = sizeof(T) == 8 ? 16 : 32;
 
+template <class A, int V, int C>
+GG_DEVICE A largest(const Vec<A, V> (&held)[C]) {
+  A max = kLowest<A>;
+#pragma unroll
+  for (int c = 0; c < C; c++) {
+#pragma unroll
+    for (int v = 0; v < V; v++) max = held[c][v] > max ? held[c][v] : max;
+  }
+  return max;
+}
+
 template <class T, int Items>
 __global__ void __launch_bounds__(kRowThreads, 2)
     softmax_held(const Rows<2> rows, const T* x, T* y, bool log) {
@@ -34,17 +46,12 @@ __global__ void __launch_bounds__(kRowThreads, 2)
     const Seat<V> seat(rows, group);
     const T* const from = x + rows.outer.offset(0, seat.row);
     Vec<A, V> held[C];
-    A max = kLowest<A>, sum = 0;
+    A sum = 0;
 #pragma unroll
     for (int c = 0; c < C; c++) {
       held[c] = seat.load(from, rows.stride[0], seat.first() + c * seat.step(), -kInfinity<A>);
     }
-#pragma unroll
-    for (int c = 0; c < C; c++) {
-#pragma unroll
-      for (int v = 0; v < V; v++) max = held[c][v] > max ? held[c][v] : max;
-    }
-    max = join(rows.team, max, MaxOp(), kLowest<A>);
+    const A max = join(rows, largest(held), MaxOp(), kLowest<A>);
 #pragma unroll
     for (int c = 0; c < C; c++) {
 #pragma unroll
@@ -54,7 +61,7 @@ __global__ void __launch_bounds__(kRowThreads, 2)
         held[c][v] = log ? below : power;
       }
     }
-    sum = join(rows.team, sum, SumOp(), A(0));
+    sum = join(rows, sum, SumOp(), A(0));
     const A log_sum = std::log(sum);
     T* const to = y + rows.outer.offset(1, seat.row);
 #pragma unroll
@@ -74,16 +81,17 @@ __global__ void __launch_bounds__(kRowThreads, 2)
   for (int64_t group = blockIdx.x; group * rows.rows_per_block() < rows.outer.size;
        group += gridDim.x) {
     const Seat<V> seat(rows, group);
-    const T* const from = x + rows.outer.offset(0, seat.row);
+    const TwiceVisited<T, V> from(rows, seat, 0, x + rows.outer.offset(0, seat.row));
     ExpSum<A> exps;
-    for (int64_t i = seat.first(); i < seat.n; i += seat.step()) {
-      exps.add(seat.load(from, rows.stride[0], i, -kInfinity<A>));
-    }
-    exps.join_team(rows.team);
+    visit_row(seat, from.row, from.stride, -kInfinity<A>, [&](int64_t i, const Vec<A, V>& chunk) {
+      exps.add(chunk);
+      from.keep(seat, i, chunk);
+    });
+    exps.join_team(rows);
     const A log_sum = std::log(exps.sum);
     T* const to = y + rows.outer.offset(1, seat.row);
     for (int64_t i = seat.first(); i < seat.n; i += seat.step()) {
-      Vec<A, V> chunk = seat.load(from, rows.stride[0], i, A(0));
+      Vec<A, V> chunk = seat.template load<false>(from.again(), from.again_stride(), i, A(0));
 #pragma unroll
       for (int v = 0; v < V; v++) {
         const A below = chunk[v] - exps.max;
@@ -127,7 +135,7 @@ __global__ void __launch_bounds__(kRowThreads, 2)
 #pragma unroll
       for (int v = 0; v < V; v++) sum += summand(dys[c][v], ys[c][v], log);
     }
-    sum = join(rows.team, sum, SumOp(), A(0));
+    sum = join(rows, sum, SumOp(), A(0));
     T* const to = dx + rows.outer.offset(2, seat.row);
 #pragma unroll
     for (int c = 0; c < C; c++) {
@@ -146,33 +154,26 @@ __global__ void __launch_bounds__(kRowThreads, 2)
   for (int64_t group = blockIdx.x; group * rows.rows_per_block() < rows.outer.size;
        group += gridDim.x) {
     const Seat<V> seat(rows, group);
-    const T* const dy_row = dy + rows.outer.offset(0, seat.row);
-    const T* const y_row = y + rows.outer.offset(1, seat.row);
+    const TwiceVisited<T, V> dy_row(rows, seat, 0, dy + rows.outer.offset(0, seat.row));
+    const TwiceVisited<T, V> y_row(rows, seat, 1, y + rows.outer.offset(1, seat.row));
     A sum = 0;
-    for (int64_t i = seat.first(); i < seat.n; i += seat.step()) {
-      const Vec<A, V> dys = seat.load(dy_row, rows.stride[0], i, A(0));
-      const Vec<A, V> ys = seat.load(y_row, rows.stride[1], i, A(0));
+    visit_row(seat, dy_row.row, dy_row.stride, A(0), [&](int64_t i, const Vec<A, V>& dys) {
+      const Vec<A, V> ys = seat.load(y_row.row, y_row.stride, i, A(0));
+      dy_row.keep(seat, i, dys);
+      y_row.keep(seat, i, ys);
 #pragma unroll
       for (int v = 0; v < V; v++) sum += summand(dys[v], ys[v], log);
-    }
-    sum = join(rows.team, sum, SumOp(), A(0));
+    });
+    sum = join(rows, sum, SumOp(), A(0));
     T* const to = dx + rows.outer.offset(2, seat.row);
     for (int64_t i = seat.first(); i < seat.n; i += seat.step()) {
-      Vec<A, V> dys = seat.load(dy_row, rows.stride[0], i, A(0));
-      const Vec<A, V> ys = seat.load(y_row, rows.stride[1], i, A(0));
+      Vec<A, V> dys = seat.template load<false>(dy_row.again(), dy_row.again_stride(), i, A(0));
+      const Vec<A, V> ys = seat.template load<false>(y_row.again(), y_row.again_stride(), i, A(0));
 #pragma unroll
       for (int v = 0; v < V; v++) dys[v] = gradient(dys[v], ys[v], sum, log);
       seat.store(to, rows.stride[2], i, dys);
     }
   }
-}
-
-/// Elements of a row for each thread of its team, or "too many" where rows are streamed.
-template <class T, int K>
-int64_t held_items(const Rows<K>& rows) {
-  if (rows.team == Team::warp) return (rows.n + 31) / 32;
-  if (rows.team == Team::block) return (rows.n + kRowThreads - 1) / kRowThreads;
-  return std::numeric_limits<int64_t>::max();
 }
 
 }  // namespace
@@ -181,14 +182,15 @@ void softmax(Stream stream, const Array& x, const Array& y, int axis, bool log) 
   const char* const op = log ? "log_softmax" : "softmax";
   check_softmax(op, axis, x, {&y});
   if (x.size() == 0) return;
-  const Rows<2> rows = make_rows({x, y}, axis, 2);
+  Rows<2> rows = make_rows({x, y}, axis, 2);
   dispatch_floating(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const int64_t items = held_items<T>(rows);
+    const int64_t items = items_of(rows);
     auto* const kernel = items <= kShort<T>  ? softmax_held<T, kShort<T>>
                          : items <= kLong<T> ? softmax_held<T, kLong<T>>
                                              : softmax_streamed<T>;
-    launch(kernel, rows.grid(), kRowThreads, 0, stream, rows, x.as<const T>(), y.as<T>(), log);
+    const size_t shared = items <= kLong<T> ? 0 : stage_rows<T>(rows, 1);
+    launch(kernel, rows.grid(), kRowThreads, shared, stream, rows, x.as<const T>(), y.as<T>(), log);
   });
 }
 
@@ -197,15 +199,16 @@ void softmax_grad(Stream stream, const Array& dy, const Array& y, const Array& d
   const char* const op = log ? "log_softmax_grad" : "softmax_grad";
   check_softmax(op, axis, dy, {&y, &dx});
   if (dy.size() == 0) return;
-  const Rows<3> rows = make_rows({dy, y, dx}, axis, 3);
+  Rows<3> rows = make_rows({dy, y, dx}, axis, 3);
   dispatch_floating(dy.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const int64_t items = held_items<T>(rows);
+    const int64_t items = items_of(rows);
     auto* const kernel = items <= kShort<T>  ? softmax_grad_held<T, kShort<T>>
                          : items <= kLong<T> ? softmax_grad_held<T, kLong<T>>
                                              : softmax_grad_streamed<T>;
-    launch(kernel, rows.grid(), kRowThreads, 0, stream, rows, dy.as<const T>(), y.as<const T>(),
-           dx.as<T>(), log);
+    const size_t shared = items <= kLong<T> ? 0 : stage_rows<T>(rows, 2);
+    launch(kernel, rows.grid(), kRowThreads, shared, stream, rows, dy.as<const T>(),
+           y.as<const T>(), dx.as<T>(), log);
   });
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/array.h"
+#include "device/cache.h"
 #include "device/device.h"
 #include "ops.h"
 
@@ -73,6 +74,12 @@ GG_DEVICE Vec<T, N> load_part(const T* p, int64_t i, int64_t end, bool whole) {
   return values;
 }
 
+/// The same of memory that this kernel reads once and does not write.
+template <int N, class T>
+GG_DEVICE Vec<T, N> load_part_once(const T* p, int64_t i, int64_t end, bool whole) {
+  return whole ? load_vec_streaming<N>(p + i) : load_part<N>(p, i, end, false);
+}
+
 template <class T, int N>
 GG_DEVICE void store_part(T* p, int64_t i, int64_t end, bool whole, const Vec<T, N>& values) {
   if (whole) return store_vec(p + i, values);
@@ -80,6 +87,13 @@ GG_DEVICE void store_part(T* p, int64_t i, int64_t end, bool whole, const Vec<T,
   for (int k = 0; k < N; k++) {
     if (i + k < end) p[i + k] = values[k];
   }
+}
+
+/// The same to memory that is not read again soon.
+template <class T, int N>
+GG_DEVICE void store_part_last(T* p, int64_t i, int64_t end, bool whole, const Vec<T, N>& values) {
+  if (whole) return store_vec_streaming(p + i, values);
+  store_part(p, i, end, false, values);
 }
 
 /// Calls launch_part(capacity constant, from, to) for the slices of a list of n arrays.

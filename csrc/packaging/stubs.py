@@ -46,13 +46,13 @@ def stubs() -> dict[str, str]:
     from gpugrad import _cpu, _sim
 
     every = signatures(_sim)
-    schedule = every.pop("set_schedule")
+    simulator = [every.pop(n) for n in ("architecture", "set_architecture", "set_schedule")]
     part = signatures(_cpu)
     assert part.items() <= every.items(), "_cpu binds an operation otherwise than _sim"
     reexported = [f"from gpugrad._cuda import {name} as {name}" for name in part]
     texts = {
         "_cuda.pyi": [TITLE, IMPORTS, *every.values()],
-        "_sim.pyi": [TITLE, "", "from gpugrad._cuda import *", "", schedule],
+        "_sim.pyi": [TITLE, "", "from gpugrad._cuda import *", "", *simulator],
         "_cpu.pyi": [TITLE, "", *reexported],
     }
     return {name: "\n".join(lines) + "\n" for name, lines in texts.items()}

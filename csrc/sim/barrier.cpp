@@ -1,4 +1,5 @@
-// __syncthreads and the grid barrier. Both count threads that have not exited.
+// __syncthreads and the grid barrier, which count threads that have not exited; named barriers,
+// which count to the number they are given; waiting for the grid before.
 
 #include "sim/team.h"
 
@@ -74,6 +75,117 @@ void grid_sync(Where where) {
   }
   acquire(tag);
 }
+
+// ---- named barriers ----------------------------------------------------------------------------
+
+namespace {
+
+constexpr const char* kNames[2][kNamedBarriers] = {
+    {"", "barrier_arrive(1)", "barrier_arrive(2)", "barrier_arrive(3)", "barrier_arrive(4)",
+     "barrier_arrive(5)", "barrier_arrive(6)", "barrier_arrive(7)", "barrier_arrive(8)",
+     "barrier_arrive(9)", "barrier_arrive(10)", "barrier_arrive(11)", "barrier_arrive(12)",
+     "barrier_arrive(13)", "barrier_arrive(14)", "barrier_arrive(15)"},
+    {"", "barrier_sync(1)", "barrier_sync(2)", "barrier_sync(3)", "barrier_sync(4)",
+     "barrier_sync(5)", "barrier_sync(6)", "barrier_sync(7)", "barrier_sync(8)", "barrier_sync(9)",
+     "barrier_sync(10)", "barrier_sync(11)", "barrier_sync(12)", "barrier_sync(13)",
+     "barrier_sync(14)", "barrier_sync(15)"}};
+constexpr unsigned kNamedTags = 48;  // and those that follow; two for each barrier
+
+const char* name_of(int id, int threads, bool waits, Where where) {
+  const char* call = waits ? "barrier_sync" : "barrier_arrive";
+  if (id == 0) fail(where, "%s: barrier 0 is that of __syncthreads; use 1 to 15", call);
+  if (id < 0 || id >= kNamedBarriers) fail(where, "%s: no barrier %d; use 1 to 15", call, id);
+  const char* name = kNames[waits][id];
+  const dim3 block = current()->geometry->block;
+  if (threads <= 0 || threads % 32 != 0) {
+    fail(where, "%s: %d threads; it must be a multiple of 32", name, threads);
+  }
+  if (static_cast<unsigned>(threads) > block.x * block.y * block.z) {
+    fail(where, "%s: %d threads; the block has %u", name, threads, block.x * block.y * block.z);
+  }
+  return name;
+}
+
+void check_named(const NamedBarrier& b, const Lane& lane, const char* name, int threads,
+                 Where where) {
+  if (b.arrived == 0) return;
+  if (b.threads != threads) {
+    fail(where, "%s: %d threads, but %d at %s:%u", name, threads, b.threads, b.where.file_name(),
+         static_cast<unsigned>(b.where.line()));
+  }
+  if (b.arrivals[lane.warp - lane.block->warps] >> lane.lane & 1) {
+    fail(where, "%s: this thread arrives again before the barrier is complete (%d of %d threads)",
+         name, b.arrived, b.threads);
+  }
+}
+
+void release_named(Block& block, NamedBarrier& b) {
+  Team& team = *block.team;
+  for (unsigned w = 0; w < team.warps_per_block; w++) {
+    if (b.waiting[w]) wake(team, block.warps[w].number, b.waiting[w]);
+    b.waiting[w] = b.arrivals[w] = 0;
+  }
+  b.arrived = 0;
+  b.phase++;
+}
+
+}  // namespace
+
+void named_barrier(int id, int threads, bool waits, Where where) {
+  Lane& lane = *current();
+  Block& block = *lane.block;
+  const char* name = name_of(id, threads, waits, where);
+  NamedBarrier& b = block.named[id];
+  check_named(b, lane, name, threads, where);
+  const unsigned warp = static_cast<unsigned>(lane.warp - block.warps);
+  if (b.arrived == 0) {
+    b.threads = threads;
+    b.where = where;
+  }
+  b.arrivals[warp] |= 1u << lane.lane;
+  char* tag = block.tag(kNamedTags + 2 * static_cast<unsigned>(id) + (b.phase & 1));
+  release(tag);
+  if (++b.arrived == threads) {
+    release_named(block, b);
+    maybe_switch();
+  } else if (waits) {
+    b.waiting[warp] |= 1u << lane.lane;
+    wait(name, where);
+  } else {
+    maybe_switch();
+  }
+  if (waits) acquire(tag);
+}
+
+void describe_barriers(Team& team, char* text, size_t size) {
+  for (const Block& block : team.blocks) {
+    for (int id = 1; id < kNamedBarriers; id++) {
+      const NamedBarrier& b = block.named[id];
+      if (b.arrived == 0) continue;
+      const uint3 i = block.geometry.block_index;
+      append(text, size, "\n  barrier %d of block (%u, %u, %u): %d of %d threads have arrived", id,
+             i.x, i.y, i.z, b.arrived, b.threads);
+    }
+  }
+}
+
+// ---- the grid before ---------------------------------------------------------------------------
+
+void grid_dependency_wait() {
+  current()->waited_for_grid = true;
+}
+
+// Without the wait the kernel would be complete before its predecessor, and what that wrote need
+// not be visible to the next one.
+void lane_left_grid(Lane& lane) {
+  const Launch& launch = *lane.block->team->run->launch;
+  const bool waited = lane.waited_for_grid;
+  lane.waited_for_grid = false;
+  if (!launch.dependent || waited) return;
+  fail(launch.where, "launch_dependent: a thread has exited without grid_dependency_wait");
+}
+
+// ---- exits, fences -----------------------------------------------------------------------------
 
 void lane_left_barriers(Lane& lane) {
   Block& block = *lane.block;

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <string>
 
+#include "sim/count.h"
 #include "sim/team.h"
 #include "sim/workers.h"
 
@@ -33,6 +34,24 @@ uint64_t volume(dim3 d) {
   return uint64_t{d.x} * d.y * d.z;
 }
 
+bool divides(dim3 cluster, dim3 grid) {
+  return grid.x % cluster.x == 0 && grid.y % cluster.y == 0 && grid.z % cluster.z == 0;
+}
+
+void check_cluster(const Launch& l) {
+  const uint64_t blocks = volume(l.cluster);
+  if (blocks == 0 || blocks > kMaxCluster) {
+    refuse(l, "cluster " + text(l.cluster) + " must have 1 to 8 blocks");
+  }
+  if (!divides(l.cluster, l.grid)) {
+    refuse(l, "grid " + text(l.grid) + " is not a multiple of the cluster " + text(l.cluster));
+  }
+  if (blocks > 1 && architecture() < 90) {
+    refuse(l, "clusters need architecture 90, and the simulated GPU is " +
+                  std::to_string(architecture()));
+  }
+}
+
 void check(const Launch& l) {
   if (volume(l.block) == 0 || volume(l.block) > 1024 || l.block.z > 64) {
     refuse(l, "block " + text(l.block) + " must have 1 to 1024 threads, at most 64 in z");
@@ -41,10 +60,11 @@ void check(const Launch& l) {
       volume(l.grid) > 0xffffffffu) {
     refuse(l, "grid " + text(l.grid) + " must be at most (2147483647, 65535, 65535)");
   }
-  if (l.shared_bytes > kMaxShared) {
-    refuse(l, std::to_string(l.shared_bytes) + " bytes of dynamic shared memory; the limit is " +
-                  std::to_string(kMaxShared));
+  if (l.shared_bytes > max_shared()) {
+    refuse(l, std::to_string(l.shared_bytes) + " bytes of dynamic shared memory; the limit of sm_" +
+                  std::to_string(architecture()) + " is " + std::to_string(max_shared()));
   }
+  check_cluster(l);
   if (l.cooperative && volume(l.grid) * volume(l.block) > 8192) {
     refuse(l, "a cooperative grid " + text(l.grid) + " of blocks " + text(l.block) +
                   " does not fit: at most 8192 threads run at once");
@@ -81,7 +101,7 @@ void shape_lanes(Team& team, const Launch& l, unsigned per_block) {
 /// Makes blocks, warps and lanes for this launch; keeps those of the last one where they fit.
 void shape(Team& team, const Launch& l) {
   const unsigned per_block = static_cast<unsigned>(volume(l.block));
-  const size_t blocks = l.cooperative ? volume(l.grid) : 1;
+  const size_t blocks = l.cooperative ? volume(l.grid) : volume(l.cluster);
   const dim3 last = team.block_shape;
   if (blocks != team.blocks.size() || l.block.x != last.x || l.block.y != last.y ||
       l.block.z != last.z) {
@@ -102,15 +122,28 @@ void shape(Team& team, const Launch& l) {
   team.static_bytes = 0;
 }
 
+uint3 unravel(uint64_t i, dim3 shape) {
+  return {static_cast<unsigned>(i % shape.x), static_cast<unsigned>(i / shape.x % shape.y),
+          static_cast<unsigned>(i / shape.x / shape.y)};
+}
+
+/// Of a block whose number counts clusters first, and blocks in a cluster after.
+uint3 block_index(const Launch& l, uint64_t number) {
+  const dim3 c = l.cluster;
+  const uint3 outer =
+      unravel(number / volume(c), dim3(l.grid.x / c.x, l.grid.y / c.y, l.grid.z / c.z));
+  const uint3 inner = unravel(number % volume(c), c);
+  return {outer.x * c.x + inner.x, outer.y * c.y + inner.y, outer.z * c.z + inner.z};
+}
+
 void begin_block(Team& team, Block& block, const Launch& l, uint64_t number) {
   const unsigned per_block = static_cast<unsigned>(volume(l.block));
-  block.geometry.block_index = {static_cast<unsigned>(number % l.grid.x),
-                                static_cast<unsigned>(number / l.grid.x % l.grid.y),
-                                static_cast<unsigned>(number / l.grid.x / l.grid.y)};
+  block.geometry.block_index = block_index(l, number);
   block.geometry.block = l.block;
   block.geometry.grid = l.grid;
   block.live = per_block;
   block.barrier = Barrier{};
+  for (NamedBarrier& named : block.named) named = NamedBarrier{};
   for (unsigned w = 0; w < team.warps_per_block; w++) {
     Warp& warp = block.warps[w];
     const unsigned lanes = per_block - w * kLanes;
@@ -141,6 +174,7 @@ void forget_lanes(Team& team) {
     team.fibers.restart(lane.fiber);
     lane.fiber = nullptr;
   }
+  forget_copies(team);
   for (Warp& warp : team.warps) {
     for (Meeting& m : warp.meetings) m.arrived = 0;
     warp.open_meetings = 0;
@@ -155,11 +189,17 @@ void run_team(Team& team, Run& run, uint64_t first_block) {
   team.random = (run.seed + first_block * 0xa0761d6478bd642fu) | 1;
   for (int i = 0; i < 4; i++) team.next_random();
   if (kTsan) prepare_tsan(team);
+  begin_engine(team);
   for (size_t b = 0; b < team.blocks.size(); b++) {
     begin_block(team, team.blocks[b], *run.launch, first_block + b);
+    begin_block_async(team, team.blocks[b], static_cast<unsigned>(b));
   }
   run_lanes(team);
-  for (Block& block : team.blocks) end_shared(block);
+  end_engine(team);
+  for (Block& block : team.blocks) {
+    count_block_end(block);
+    end_shared(block);
+  }
   run.blocks_done.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -198,7 +238,7 @@ uint64_t block_order(const Run& run, uint64_t i) {
 bool run_next(Simulator& s, Run& run, Team& team) {
   const unsigned i = run.next.fetch_add(1);
   if (i >= run.teams || run.failed) return false;
-  run_team(team, run, block_order(run, i));
+  run_team(team, run, block_order(run, i) * volume(run.launch->cluster));
   if (!team.failed) return true;
   forget_lanes(team);
   team.failed = false;
@@ -252,9 +292,10 @@ void launch(const Launch& l, void (*body)(const void*), const void* argument) {
   check(l);
   Simulator& s = simulator();
   std::lock_guard guard(s.launch);
+  count_launch(l);
   Run run{.launch = &l, .body = body, .argument = argument, .schedule = {}, .seed = 0, .teams = 0};
   run.schedule = next_schedule(run.seed);
-  run.teams = l.cooperative ? 1 : static_cast<unsigned>(volume(l.grid));
+  run.teams = l.cooperative ? 1 : static_cast<unsigned>(volume(l.grid) / volume(l.cluster));
   run_teams(s, run);
   if (kTsan) acquire(&s.teams[0]->end_tag);
   if (!run.failed) return;

@@ -56,6 +56,9 @@ struct Launch {
   size_t shared_bytes;
   bool cooperative;  ///< all blocks run at once
   Where where;
+  const void* kernel = nullptr;  ///< its address, for reports
+  bool dependent = false;        ///< its threads must call grid_dependency_wait
+  dim3 cluster = 1;              ///< blocks that form a cluster
 };
 
 /// Runs body(argument) once for each GPU thread, and returns when all are done.

@@ -15,6 +15,8 @@
 #endif
 #if defined(GG_TSAN)
 #include <sanitizer/tsan_interface.h>
+extern "C" void __tsan_read_range(void*, unsigned long);
+extern "C" void __tsan_write_range(void*, unsigned long);
 #endif
 
 namespace gg::sim {
@@ -27,6 +29,9 @@ inline void poison(const void* p, size_t bytes) {
 inline void unpoison(const void* p, size_t bytes) {
   __asan_unpoison_memory_region(p, bytes);
 }
+inline bool region_is_poisoned(const void* p, size_t bytes) {
+  return __asan_region_is_poisoned(const_cast<void*>(p), bytes) != nullptr;
+}
 inline void asan_leave_stack(void** save, const void* bottom, size_t bytes) {
   __sanitizer_start_switch_fiber(save, bottom, bytes);
 }
@@ -37,6 +42,9 @@ inline void asan_enter_stack(void* saved, const void** old_bottom, size_t* old_b
 constexpr bool kAsan = false;
 inline void poison(const void*, size_t) {}
 inline void unpoison(const void*, size_t) {}
+inline bool region_is_poisoned(const void*, size_t) {
+  return false;
+}
 inline void asan_leave_stack(void**, const void*, size_t) {}
 inline void asan_enter_stack(void*, const void**, size_t*) {}
 #endif
@@ -48,6 +56,13 @@ inline void release(void* tag) {
 }
 inline void acquire(void* tag) {
   __tsan_acquire(tag);
+}
+/// Accesses of the simulator on behalf of a GPU thread or an engine.
+inline void tsan_read(const void* p, size_t bytes) {
+  __tsan_read_range(const_cast<void*>(p), bytes);
+}
+inline void tsan_write(void* p, size_t bytes) {
+  __tsan_write_range(p, bytes);
 }
 inline void* tsan_create() {
   return __tsan_create_fiber(0);
@@ -65,6 +80,8 @@ inline void tsan_switch(void* fiber) {
 constexpr bool kTsan = false;
 inline void release(void*) {}
 inline void acquire(void*) {}
+inline void tsan_read(const void*, size_t) {}
+inline void tsan_write(void*, size_t) {}
 inline void* tsan_create() {
   return nullptr;
 }

@@ -1,6 +1,7 @@
 #include "sim/schedule.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <mutex>
 #include <stdexcept>
@@ -8,6 +9,7 @@
 #include <thread>
 
 #include "sim/config.h"
+#include "sim/primitives.h"
 #include "sim/sanitizer.h"
 
 namespace gg::sim {
@@ -67,10 +69,24 @@ Schedule from_environment() {
                         static_cast<int>(environment_number("GPUGRAD_SIM_WORKERS")));
 }
 
+int check_architecture(long long n) {
+  for (int known : {75, 80, 86, 89, 90, 100, 120}) {
+    if (n == known) return known;
+  }
+  throw std::invalid_argument("simulator: architecture is " + std::to_string(n) +
+                              "; it must be 75, 80, 86, 89, 90, 100 or 120");
+}
+
+int architecture_from_environment() {
+  const char* name = "GPUGRAD_SIM_ARCHITECTURE";
+  return given(std::getenv(name)) ? check_architecture(environment_number(name)) : 80;
+}
+
 struct State {
   std::mutex mutex;
   Schedule schedule = from_environment();
   uint64_t launches = 0;
+  std::atomic<int> architecture = architecture_from_environment();
 };
 
 State& state() {
@@ -85,6 +101,36 @@ void set_schedule(const char* order, const char* async_mode, uint64_t seed, int 
   std::lock_guard guard(s.mutex);
   s.schedule = parse_schedule(s.schedule, order, async_mode, seed, workers);
   s.launches = 0;
+}
+
+void set_architecture(int architecture) {
+  state().architecture.store(check_architecture(architecture), std::memory_order_relaxed);
+}
+
+int architecture() {
+  return state().architecture.load(std::memory_order_relaxed);
+}
+
+size_t max_shared() {
+  switch (architecture()) {
+    case 75:
+      return 64 << 10;
+    case 80:
+      return 163 << 10;
+    case 86:
+    case 89:
+    case 120:
+      return 99 << 10;
+    default:
+      return 227 << 10;
+  }
+}
+
+void need_architecture(int least, const char* name, Where where) {
+  const int present = architecture();
+  if (present >= least) return;
+  fail(where, "%s needs sm_%d; the simulated GPU is sm_%d (sim::set_architecture)", name, least,
+       present);
 }
 
 Schedule next_schedule(uint64_t& launch_seed) {

@@ -15,4 +15,10 @@ namespace gg::sim {
 /// it is forward, eager, 0 and 0. Throws std::invalid_argument, with what is allowed.
 void set_schedule(const char* order, const char* async_mode, uint64_t seed, int workers);
 
+/// What architecture() says to the launches that follow: 75, 80, 86, 89, 90, 100 or 120, else
+/// std::invalid_argument. First GPUGRAD_SIM_ARCHITECTURE, or 80. A primitive that needs a later one
+/// is then an error.
+void set_architecture(int architecture);
+int architecture();
+
 }  // namespace gg::sim

@@ -110,6 +110,8 @@ unsigned gather_crowds(Team& team, Crowd (&crowds)[kMaxCrowds]) {
            static_cast<unsigned>(lane.where.line()));
     append_name(text, sizeof text, lane);
   }
+  describe_barriers(team, text, sizeof text);
+  describe_async(team, text, sizeof text);
   const unsigned exited = static_cast<unsigned>(team.lanes.size()) - team.live;
   if (exited) append(text, sizeof text, "\n  %u thread%s exited", exited, exited == 1 ? "" : "s");
   fail_in(team, text);
@@ -167,12 +169,14 @@ bool resume_spinning(Team& team) {
 }  // namespace
 
 Lane* pick(Team& team, const Warp* prefer) {
+  run_by_chance(team);
   const bool wander = team.run->schedule.order == Order::random && (team.next_random() & 15) == 0;
   if (prefer && team.ready[prefer->number] && !wander) {
     return &prefer->lanes[choose(team, team.ready[prefer->number])];
   }
   for (;;) {
     if (Lane* lane = find_ready(team)) return lane;
+    if (run_idle(team)) continue;
     if (team.live == 0) return nullptr;
     if (!resume_spinning(team)) report_deadlock(team);
   }
@@ -245,6 +249,9 @@ static void exit_lane(Lane& lane) {
   lane.block->live--;
   team.live--;
   team.rounds_spun = 0;
+  lane_left_copies(lane);
+  lane_left_async(lane);
+  lane_left_grid(lane);
   lane_left_meetings(lane);
   lane_left_barriers(lane);
 }

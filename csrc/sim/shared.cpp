@@ -56,7 +56,7 @@ static void fill_slots(Block& block, unsigned count) {
   const bool is_static = team.static_bytes > kMaxStaticShared;
   fail(where, "%zu bytes of static%s shared memory; the limit is %zu (%s)",
        team.static_bytes + (is_static ? 0 : team.shared_bytes), is_static ? "" : " and dynamic",
-       is_static ? kMaxStaticShared : kMaxShared, names);
+       is_static ? kMaxStaticShared : max_shared(), names);
 }
 
 static void add_slot(Team& team, const void* key, const char* name, size_t bytes, size_t alignment,
@@ -68,10 +68,15 @@ static void add_slot(Team& team, const void* key, const char* name, size_t bytes
   team.slots.push_back({key, name, offset, bytes});  // within its capacity: allocates nothing
   team.slots_end = offset + bytes;
   team.static_bytes += round_up(bytes, 16);
-  if (team.static_bytes > kMaxStaticShared || team.static_bytes + team.shared_bytes > kMaxShared ||
+  if (team.static_bytes > kMaxStaticShared ||
+      team.static_bytes + team.shared_bytes > max_shared() ||
       team.slots_end + kRedZone > kArenaBytes) {
     fail_too_large(team, where);
   }
+}
+
+void ready_shared(Block& block, unsigned slots) {
+  if (slots > block.filled_slots) fill_slots(block, slots);
 }
 
 void* shared_static(const void* key, const char* name, size_t bytes, size_t alignment,
@@ -82,8 +87,18 @@ void* shared_static(const void* key, const char* name, size_t bytes, size_t alig
   const unsigned known = static_cast<unsigned>(team.slots.size());
   while (i < known && team.slots[i].key != key) i++;
   if (i == known) add_slot(team, key, name, bytes, alignment, where);
-  if (i >= block.filled_slots) fill_slots(block, i + 1);
+  ready_shared(block, i + 1);
   return block.arena + team.slots[i].offset;
+}
+
+void check_shared(const void* p, size_t bytes, size_t alignment, const char* name, Where where) {
+  const Block& block = *current()->block;
+  const size_t offset =
+      reinterpret_cast<uintptr_t>(p) - reinterpret_cast<uintptr_t>(block.arena + kReservedShared);
+  if (offset > kArenaBytes - kReservedShared - bytes) {
+    fail(where, "%s: address %p is not in this block's shared memory", name, p);
+  }
+  check_alignment(p, alignment, name, where);
 }
 
 void* shared_dynamic() {

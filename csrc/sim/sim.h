@@ -14,4 +14,5 @@
 #include "sim/atomics.h"
 #include "sim/intrinsics.h"
 #include "sim/language.h"
+#include "sim/primitives.h"
 #include "sim/runtime.h"

@@ -2,13 +2,17 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "sim/config.h"
+#include "sim/engine.h"
 #include "sim/fiber.h"
+#include "sim/primitives.h"
 #include "sim/runtime.h"
 
 namespace gg::sim {
@@ -21,6 +25,12 @@ struct Warp;
 struct Block;
 struct Team;
 
+/// A thread's copies that it has not waited for, oldest first, by place in Team::copies.
+struct CopyQueue {
+  uint32_t first = 0, last = 0;  ///< 0: none
+  uint32_t commits = 0;          ///< groups closed so far
+};
+
 /// A GPU thread.
 struct Lane : Thread {
   Warp* warp;
@@ -29,6 +39,9 @@ struct Lane : Thread {
   Fiber* fiber = nullptr;  ///< null until it first runs
   const char* waits_in = "";
   Where where;
+  CopyQueue copies;
+  LaneAsync async;
+  bool waited_for_grid = false;  ///< grid_dependency_wait
 };
 
 /// Lanes of a warp that have met in one operation and wait for the rest of the mask.
@@ -57,6 +70,18 @@ struct Barrier {
   Where where;
 };
 
+constexpr int kNamedBarriers = 16;  // of a block; number 0 is Block::barrier
+
+/// One of barriers 1 to 15.
+struct NamedBarrier {
+  int threads = 0;  ///< to arrive; 0 while none has
+  int arrived = 0;
+  unsigned phase = 0;
+  Where where;                        ///< of the first to arrive
+  uint32_t arrivals[kMaxWarps] = {};  ///< lanes of each warp
+  uint32_t waiting[kMaxWarps] = {};   ///< those that wait
+};
+
 /// A static shared variable; its place is the same in every block of a launch.
 struct SharedSlot {
   const void* key;
@@ -66,7 +91,6 @@ struct SharedSlot {
 
 constexpr size_t kArenaBytes = 256 << 10;
 constexpr size_t kReservedShared = 1024;  // as on the GPU; here it holds TSan's tags
-constexpr size_t kMaxShared = 227 << 10;
 constexpr size_t kMaxStaticShared = 48 << 10;
 
 struct Block {
@@ -76,10 +100,30 @@ struct Block {
   unsigned live = 0;
   Barrier barrier;
   uint32_t waiting[kMaxWarps];  ///< lanes of each warp in `barrier`
-  char* arena = nullptr;        ///< shared memory
-  unsigned filled_slots = 0;    ///< slots this block has touched
+  NamedBarrier named[kNamedBarriers];
+  char* arena = nullptr;      ///< shared memory
+  unsigned filled_slots = 0;  ///< slots this block has touched
+  BlockAsync async;
 
   char* tag(unsigned i) const { return arena + 8 * i; }  ///< below kReservedShared
+};
+
+/// Asynchronous copies in flight. Made once, because lanes may not call new (sanitizer.h); pages
+/// that are not used cost nothing.
+struct QueuedCopy {
+  Copy copy;
+  Where where;
+  uint32_t group;  ///< CopyQueue::commits when it was issued
+  uint32_t next;
+  bool done;
+};
+
+struct CopyPool {
+  static constexpr uint32_t kMax = 1 << 16;
+  QueuedCopy* queued = static_cast<QueuedCopy*>(malloc(kMax * sizeof(QueuedCopy)));
+  uint32_t used = 0, unused = 0;  ///< highest place ever used; list of those given back
+
+  ~CopyPool() { free(queued); }
 };
 
 /// What all teams of one launch share.
@@ -120,6 +164,8 @@ struct Team {
   unsigned spin_reads = 0;
   unsigned tsan_set = 0;  ///< TSan: which fibers this block uses
 
+  CopyPool copies;
+  Engine engine;
   std::vector<SharedSlot> slots;
   size_t slots_end = 0;     ///< first free byte of the arena
   size_t static_bytes = 0;  ///< without red zones
@@ -156,7 +202,28 @@ void run_lanes(Team& team);
 void fiber_main();
 [[noreturn]] void fail_in(Team& team, const char* text);
 
-// ---- barrier.cpp, warp_ops.cpp: what an exiting lane means to those who wait ------------------
+// ---- warp_ops.cpp ----------------------------------------------------------------------------
+
+/// f(i) for each bit i.
+template <class F>
+void for_each_lane(uint32_t lanes, F f) {
+  for (; lanes; lanes &= lanes - 1) f(static_cast<unsigned>(std::countr_zero(lanes)));
+}
+
+/// Waits until all lanes of mask have met here; the last computes for all. strict: exited lanes may
+/// not be named, because their values would be read.
+void meet(uint32_t mask, const char* name, void* argument, void (*compute)(Meeting&), bool strict,
+          Where where);
+/// The same for an instruction that all 32 lanes must run together, at one place in the program.
+void meet_aligned(const char* name, void* argument, void (*compute)(Meeting&), Where where);
+
+// ---- what an exiting lane means to those who wait, and what it may not leave behind -----------
+
+void lane_left_copies(Lane& lane);
+void forget_copies(Team& team);
+void lane_left_grid(Lane& lane);
+/// Appends who is missing in named barriers.
+void describe_barriers(Team& team, char* text, size_t size);
 
 void lane_left_barriers(Lane& lane);
 void lane_left_meetings(Lane& lane);
@@ -165,6 +232,8 @@ void lane_left_meetings(Lane& lane);
 
 void begin_shared(Block& block);
 void end_shared(Block& block);
+/// Sets up the first `slots` static variables of a block, as far as it has not been done.
+void ready_shared(Block& block, unsigned slots);
 
 // ---- text ------------------------------------------------------------------------------------
 

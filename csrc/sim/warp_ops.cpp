@@ -1,19 +1,12 @@
 // Operations of a warp. Each lane arrives with a pointer to its operands and waits; the last of the
 // mask to arrive computes for all.
 
-#include <bit>
-
 #include "sim/team.h"
 
 namespace gg::sim {
 namespace {
 
 constexpr unsigned kWarpTags = 8;  // tags 0 and 1 belong to the block's barrier
-
-template <class F>
-void for_each_lane(uint32_t lanes, F f) {
-  for (; lanes; lanes &= lanes - 1) f(static_cast<unsigned>(std::countr_zero(lanes)));
-}
 
 void finish(Warp& warp, Meeting& meeting, uint32_t running) {
   if (meeting.compute) meeting.compute(meeting);
@@ -48,7 +41,8 @@ Meeting& find_meeting(Warp& warp, uint32_t bit, uint32_t mask, const char* name,
   return m;
 }
 
-/// strict: exited lanes may not be named, because their values would be read.
+}  // namespace
+
 void meet(uint32_t mask, const char* name, void* argument, void (*compute)(Meeting&), bool strict,
           Where where) {
   Lane& lane = *current();
@@ -74,7 +68,16 @@ void meet(uint32_t mask, const char* name, void* argument, void (*compute)(Meeti
   }
 }
 
-}  // namespace
+void meet_aligned(const char* name, void* argument, void (*compute)(Meeting&), Where where) {
+  const Warp& warp = *current()->warp;
+  for_each_lane(warp.open_meetings, [&](unsigned i) {
+    const Meeting& m = warp.meetings[i];
+    if (!same_text(m.name, name) || same_place(m.where, where)) return;
+    fail(where, "%s meets the one at %s:%u: all lanes of a warp must run the same one", name,
+         m.where.file_name(), static_cast<unsigned>(m.where.line()));
+  });
+  meet(~0u, name, argument, compute, true, where);
+}
 
 // To name an exited lane in a shuffle is an error, whether it left before the others came or after;
 // votes and __syncwarp wait only for lanes that are still there, as CUDA has it.
@@ -132,6 +135,54 @@ void shuffle_words(unsigned mask, uint64_t* value, unsigned words, int source, c
   Shuffle shuffle{value, result, words, source};
   meet(mask, name, &shuffle, compute_shuffle, true, where);
   for (unsigned w = 0; w < words; w++) value[w] = result[w];
+}
+
+// ---- redux -------------------------------------------------------------------------------------
+
+namespace {
+
+struct Reduction {
+  Redux op;
+  uint32_t value;  ///< order-preserving for min and max
+};
+
+uint32_t combine(Redux op, uint32_t a, uint32_t b) {
+  switch (op) {
+    case Redux::add:
+      return a + b;
+    case Redux::min:
+      return a < b ? a : b;
+    case Redux::max:
+      return a > b ? a : b;
+    case Redux::bit_and:
+      return a & b;
+    case Redux::bit_or:
+      return a | b;
+    default:
+      return a ^ b;
+  }
+}
+
+void compute_redux(Meeting& m) {
+  Reduction& first = *static_cast<Reduction*>(m.argument[0]);
+  for_each_lane(~1u, [&](unsigned i) {
+    first.value = combine(first.op, first.value, static_cast<Reduction*>(m.argument[i])->value);
+  });
+  for_each_lane(~1u,
+                [&](unsigned i) { static_cast<Reduction*>(m.argument[i])->value = first.value; });
+}
+
+constexpr const char* kReduxNames[] = {"warp_redux_add", "warp_redux_min", "warp_redux_max",
+                                       "warp_redux_and", "warp_redux_or",  "warp_redux_xor"};
+
+}  // namespace
+
+uint32_t redux(Redux op, uint32_t value, bool is_signed, Where where) {
+  const bool compares = op == Redux::min || op == Redux::max;
+  const uint32_t flip = is_signed && compares ? 0x80000000u : 0;
+  Reduction reduction{op, value ^ flip};
+  meet_aligned(kReduxNames[static_cast<int>(op)], &reduction, compute_redux, where);
+  return reduction.value ^ flip;
 }
 
 // ---- votes -------------------------------------------------------------------------------------

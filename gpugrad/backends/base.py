@@ -57,7 +57,10 @@ class Kernels(Protocol):
     def cumsum(self, x: Array) -> Array:
         """Along the last axis."""
     def gemm(self, a: Array, b: Array, bias: Array | None = None, act: str = "none",
-             alpha: float = 1.0, beta: float = 0.0, out: Array | None = None) -> Array: ...
+             alpha: float = 1.0, beta: float = 0.0, out: Array | None = None,
+             scale: Array | None = None, residual: Array | None = None,
+             dtype: DType | None = None) -> Array:
+        """Into `out`, or a new array of `dtype` (that of a and b unless given)."""
     def gather(self, x: Array, indices: Sequence[Array]) -> Array: ...
     def scatter(self, x: Array, indices: Sequence[Array], values: Operand,
                 accumulate: bool) -> None:

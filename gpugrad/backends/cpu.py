@@ -165,9 +165,13 @@ def gemm(
     alpha: float = 1.0,
     beta: float = 0.0,
     out: NDArray | None = None,
+    scale: NDArray | None = None,
+    residual: NDArray | None = None,
+    dtype: DType | None = None,
 ) -> NDArray:
-    if a.dtype not in _FLOATS or beta != 0:
-        return reference.gemm(a, b, bias, act, alpha, beta, out)
+    plain = beta == 0 and scale is None and residual is None and dtype is None
+    if not plain or a.dtype not in _FLOATS or (out is not None and out.dtype != a.dtype):
+        return reference.gemm(a, b, bias, act, alpha, beta, out, scale, residual, dtype)
     y: NDArray = quiet.run(np.matmul, a, b, out)
     if alpha != 1:
         quiet.run(np.multiply, y, alpha, y)

@@ -23,6 +23,7 @@ from ..dtype import (
 )
 from ..errors import ArgumentError, ShapeError
 from .base import COMPARISONS, PREDICATES, Array, Arrays, Backend, Operand, Shape
+from .matmul_precision import SETTING
 
 REDUCED_DTYPE: dict[str, DType] = {"argmax": int64, "argmin": int64, "any": bool_, "all": bool_}
 
@@ -80,7 +81,12 @@ class NativeKernels:
         self.empty = backend.empty
         self.launch = backend.launch
 
-    def workspace(self, size: int) -> Array:
+    def workspace(self, size_of: Callable[..., int], *args: Any) -> Array:
+        """Memory of size_of(*args) bytes, or None if none is needed."""
+        try:
+            size = size_of(*args)
+        except ValueError as error:
+            raise ArgumentError(str(error)) from None
         return self.empty((size,), uint8) if size else None
 
     # ---- element-wise ------------------------------------------------------------------------
@@ -131,7 +137,7 @@ class NativeKernels:
         if name in ("sum", "prod"):
             dtype = sum_dtype(dtype)
         y = self.empty(tuple(1 if i in axes else n for i, n in enumerate(x.shape)), dtype)
-        workspace = self.workspace(self.module.reduce_workspace(name, x, y))
+        workspace = self.workspace(self.module.reduce_workspace, name, x, y)
         self.launch(self.module.reduce, name, x, y, workspace)
         if keepdims:
             return y
@@ -151,12 +157,18 @@ class NativeKernels:
         alpha: float = 1.0,
         beta: float = 0.0,
         out: Array | None = None,
+        scale: Array | None = None,
+        residual: Array | None = None,
+        dtype: DType | None = None,
     ) -> Array:
         if out is None:
             batch = broadcast(a.shape[:-2], b.shape[:-2])
-            out = self.empty((*batch, a.shape[-2], b.shape[-1]), a.dtype)
+            out = self.empty((*batch, a.shape[-2], b.shape[-1]), dtype or a.dtype)
             beta = 0.0
-        self.launch(self.module.gemm, a, b, bias, out, alpha, beta, act)
+        precision = SETTING.name
+        workspace = self.workspace(self.module.gemm_workspace, a, b, out, precision)
+        epilogue = (scale, bias, residual, alpha, beta, act)
+        self.launch(self.module.gemm, a, b, out, *epilogue, precision, workspace)
         return out
 
     # ---- indexing ----------------------------------------------------------------------------
@@ -175,7 +187,7 @@ class NativeKernels:
         if isinstance(values, (int, float)):
             number, values = values, self.empty((), x.dtype)
             self.fill(values, number)
-        workspace = self.workspace(self.module.scatter_workspace(indices, x))
+        workspace = self.workspace(self.module.scatter_workspace, indices, x)
         flag = self.backend.flag
         self.launch(self.module.scatter, values, indices, x, accumulate, workspace, flag)
         self.backend.after_flagged()
@@ -184,7 +196,7 @@ class NativeKernels:
         """Synchronises: the number of rows is needed on the host."""
         total = self.reduce("sum", mask, tuple(range(mask.ndim)), False)
         y = self.empty((int(self.backend.to_numpy(total)), mask.ndim), int64)
-        workspace = self.workspace(self.module.nonzero_workspace(mask))
+        workspace = self.workspace(self.module.nonzero_workspace, mask)
         self.launch(self.module.nonzero, mask, y, workspace)
         return y
 
@@ -284,7 +296,7 @@ class NativeKernels:
     def global_norm(self, xs: Arrays, ord: float) -> Array:
         xs = list(xs)
         norm = self.empty((1,), float64 if any(x.dtype == float64 for x in xs) else float32)
-        workspace = self.workspace(self.module.global_norm_workspace(xs))
+        workspace = self.workspace(self.module.global_norm_workspace, xs)
         self.launch(self.module.global_norm, xs, ord, norm, workspace)
         return norm.reshape(())
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from contract_tools import DEVICES
 
 from gpugrad import backends
-
-# The simulator is part of every test installation: without it these tests fail, they do not skip.
-DEVICES = ["cpu", "sim"] + (["cuda"] if backends.available("cuda") else [])
 
 
 @pytest.fixture(params=DEVICES)

@@ -16,9 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from gpugrad import backends
 from gpugrad import dtype as dtypes
 from gpugrad.backends import Backend, reference
 
+# The simulator is part of every test installation: without it these tests fail, they do not skip.
+DEVICES = ["cpu", "sim"] + (["cuda"] if backends.available("cuda") else [])
 ROOT = Path(__file__).parents[2]
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 INTEGERS = ("uint8", "int8", "int16", "int32", "int64")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from contract_tools import (
     ALL,
+    DEVICES,
     FLOATING,
     INTEGERS,
     LAYOUTS,
@@ -18,8 +21,27 @@ from contract_tools import (
     wide,
 )
 
+from gpugrad import backends
 from gpugrad import dtype as dtypes
 from gpugrad.backends import Backend, reference
+from gpugrad.errors import ArgumentError
+
+ARCHITECTURES = {"sim-75": 75, "sim": 80, "sim-90": 90}  # each has kernels of its own
+
+
+@pytest.fixture(params=[*(d for d in DEVICES if d != "sim"), *ARCHITECTURES])
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """Every device; the simulator as each architecture whose kernels differ."""
+    architecture = ARCHITECTURES.get(request.param)
+    if architecture is None:
+        yield backends.get(request.param)
+        return
+    from gpugrad import _sim
+
+    _sim.set_architecture(architecture)
+    yield backends.get("sim")
+    _sim.set_architecture(80)
+
 
 # (a, b): one element, vectors, odd sizes, larger than a tile, tall and flat, batches, broadcast
 # batches, size 0 everywhere.
@@ -129,3 +151,83 @@ def test_gemm_nan_and_infinity_stay_in_their_row(backend: Backend) -> None:
     y = backend.to_numpy(backend.kernels.gemm(backend.from_numpy(a), backend.from_numpy(b)))
     with np.errstate(invalid="ignore"):
         np.testing.assert_array_equal(np.isfinite(y), np.isfinite(a @ b))
+
+
+def held_epilogue(  # type: ignore[no-untyped-def]
+    backend: Backend, inputs: str, output: str, shapes, scale=(), residual=(), bias=False, **kw
+) -> None:
+    """gemm of `inputs` dtype into `output` dtype; scale and residual are shapes, () for none."""
+    __tracebackhide__ = True
+    a, b = values(shapes[0], inputs, 1), values(shapes[1], inputs, 2)
+    arrays = {
+        "scale": values(scale, "float32", 3) if scale else None,
+        "residual": values(residual, output, 4) if residual else None,
+        "bias": values(shapes[1][-1:], output, 5) if bias else None,
+        "out": values((*shapes[0][:-1], shapes[1][-1]), output, 6) if kw.get("beta") else None,
+    }
+    on_device = {n: None if x is None else backend.from_numpy(x) for n, x in arrays.items()}
+    dtype = dtypes.as_dtype(output)
+    got = backend.kernels.gemm(
+        backend.from_numpy(a), backend.from_numpy(b), dtype=dtype, **on_device, **kw
+    )
+    widened = {n: None if x is None else wide(x) for n, x in arrays.items()}
+    exact = dtypes.float64 if dtypes.is_floating(dtype) else dtype
+    expected = reference.gemm(wide(a), wide(b), dtype=exact, **widened, **kw)
+    if not dtypes.is_floating(dtype):
+        check(backend, got, expected, dtype=dtype)
+        return
+    terms = np.matmul(*(np.abs(x.astype(np.float64)) for x in (a, b))) * abs(kw.get("alpha", 1))
+    if scale:
+        terms = terms * np.abs(arrays["scale"])
+    error = 1.13 * epsilon(dtype) * random_walk(shapes[0][-1]) * (terms + 12)
+    check(backend, got, expected, error, dtype)
+
+
+OUTPUTS = [(d, d) for d in FLOATING]
+OUTPUTS += [("float16", "float32"), ("bfloat16", "float32"), ("int8", "float32")]
+OUTPUTS += [("uint8", "float32"), ("int8", "int32"), ("uint8", "int32"), ("int8", "int8")]
+
+
+@pytest.mark.parametrize(("inputs", "output"), OUTPUTS)
+def test_gemm_residual_scale_and_dtype(backend: Backend, inputs: str, output: str) -> None:
+    for shapes in (((21, 40), (40, 36)), ((3, 0), (0, 4)), ((2, 70, 33), (2, 33, 66))):
+        rows, n = shapes[0][:-1], shapes[1][-1]
+        held_epilogue(backend, inputs, output, shapes)
+        held_epilogue(backend, inputs, output, shapes, residual=(*rows, n), bias=True)
+        held_epilogue(backend, inputs, output, shapes, residual=(n,), alpha=2.0)
+        held_epilogue(backend, inputs, output, shapes, residual=(rows[-1], 1), beta=1.0)
+        if dtypes.is_floating(dtypes.as_dtype(output)):
+            held_epilogue(backend, inputs, output, shapes, scale=(1,), act="relu")
+            held_epilogue(
+                backend, inputs, output, shapes, (n,), (*rows, n), True, act="gelu", beta=1.0
+            )
+
+
+def test_gemm_int8_sums_do_not_saturate(backend: Backend) -> None:
+    """600 products of -128 and 127: far beyond int16."""
+    a, b = np.full((40, 600), -128, np.int8), np.full((600, 40), 127, np.int8)
+    got = backend.kernels.gemm(backend.from_numpy(a), backend.from_numpy(b), dtype=dtypes.int32)
+    assert (backend.to_numpy(got) == -128 * 127 * 600).all()
+
+
+def test_gemm_gradient_is_accumulated_in_float32(backend: Backend) -> None:
+    """A thousand bfloat16 products of 1 added to a float32 gradient: bfloat16 would stop at 256."""
+    one = backend.from_numpy(np.ones((8, 8), np.float32).astype(dtypes.bfloat16))
+    total = backend.from_numpy(np.zeros((8, 8), np.float32))
+    for _ in range(125):
+        backend.kernels.gemm(one, one, beta=1.0, out=total)
+    assert (backend.to_numpy(total) == 1000).all()
+
+
+@pytest.mark.parametrize("backend", ["sim"], indirect=True)  # the specification takes any dtypes
+def test_gemm_refuses_what_it_cannot_write(backend: Backend) -> None:
+    a = backend.from_numpy(np.ones((2, 2), np.float32))
+    small = backend.from_numpy(np.ones((2, 2), np.int8))
+    with pytest.raises(ArgumentError, match=r"gemm: y .*float16"):
+        backend.kernels.gemm(a, a, dtype=dtypes.float16)
+    with pytest.raises(ArgumentError, match=r"gemm: .*scale"):
+        backend.kernels.gemm(small, small, scale=a[0], dtype=dtypes.int32)
+    with pytest.raises(ArgumentError, match=r"gemm: .*residual"):
+        backend.kernels.gemm(a, a, residual=backend.from_numpy(np.ones((3, 2), np.float32)))
+    with pytest.raises(ArgumentError, match=r"gemm: .*scale"):
+        backend.kernels.gemm(a, a, scale=backend.from_numpy(np.ones(3, np.float32)))

@@ -13,6 +13,8 @@ from gpugrad.backends import Backend, reference
 from gpugrad.errors import IndexOutOfRangeError
 
 SHAPES = [(1,), (7,), (3, 5), (4, 3, 6), (2, 1), (3, 0), (0, 4), (5, 1500), (40, 33), (2, 9000)]
+# Columns that stay in shared memory, and rows and columns too long for it.
+SHAPES += [(300, 33), (2000, 3), (60000,)]
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -81,7 +83,7 @@ def problem(
 
 
 PROBLEMS = [(1, 1, 1), (7, 10, 1), (5, 3, 4), (2, 1000, 1), (33, 5, 17), (3, 5000, 2), (0, 4, 1)]
-PROBLEMS += [(3, 4, 0)]
+PROBLEMS += [(3, 4, 0), (1, 9001, 1)]
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

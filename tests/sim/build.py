@@ -6,6 +6,9 @@ A flavour is a way to compile:
 - ``asan``: AddressSanitizer and UndefinedBehaviorSanitizer, everywhere.
 - ``tsan``: ThreadSanitizer in everything but the simulator's own files, which are built with
   ``GG_TSAN`` instead and tell TSan what orders two GPU threads.
+- ``counters``: calls to ThreadSanitizer in everything but the simulator's own files, answered by
+  csrc/sim/counters: memory requests are counted, and shared memory's proxies checked. The program
+  prints what ``sim.counters`` reads.
 
 ``program(flavour, name, sources, folder)`` compiles and returns the executable. Host sources, which
 hold no kernels, are compiled once for all flavours. ccache is used where there is one.
@@ -36,14 +39,23 @@ _UNCHECKED = "null,vptr,object-size,pointer-overflow,nonnull-attribute,returns-n
 _ASAN = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 _ASAN += [f"-fno-sanitize={_UNCHECKED}"]
 
+# Loops of the simulator must not become calls of memcpy, which TSan would follow.
+_OWN_LOOPS = "-fno-tree-loop-distribute-patterns"
+
+_FIXED = ["-fno-pie", "--param=tsan-instrument-func-entry-exit=0"]
+
 #: Flags for kernels and tests, for the simulator's own files, and for the linker.
 FLAVOURS: dict[str, tuple[list[str], list[str], list[str]]] = {
     "plain": (["-O2"], ["-O2"], []),
     "asan": (["-O0", *_ASAN], ["-O1", *_ASAN], _ASAN),
-    "tsan": (["-O1", "-fsanitize=thread"], ["-O2", "-DGG_TSAN"], ["-fsanitize=thread"]),
+    "tsan": (["-O1", "-fsanitize=thread"], ["-O2", "-DGG_TSAN", _OWN_LOOPS], ["-fsanitize=thread"]),
+    # -O1: no vectorizer, so that an access is what the kernel's line says. Plain addresses, for
+    # addr2line.
+    "counters": (["-O1", "-fsanitize=thread", *_FIXED], ["-O2", "-DGG_COUNTERS"], ["-no-pie"]),
 }
 
 SIMULATOR = sorted((CSRC / "sim").glob("*.cpp"))
+COUNTERS = sorted((CSRC / "sim" / "counters").glob("*.cpp"))
 KERNELS = sorted((CSRC / "kernels").glob("*.cu"))
 
 
@@ -80,7 +92,8 @@ def program(
     executable. Raises RuntimeError with the compiler's output on an error or a warning.
     """
     kernel_flags, simulator_flags, link_flags = FLAVOURS[flavour]
-    jobs = [(flavour, f, folder, simulator_flags) for f in SIMULATOR]
+    simulator = SIMULATOR + (COUNTERS if flavour == "counters" else [])
+    jobs = [(flavour, f, folder, simulator_flags) for f in simulator]
     jobs += [(flavour, f, folder, kernel_flags) for f in sources]
     jobs += [("host", f, folder, ["-O1"]) for f in host]
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -1,6 +1,7 @@
 // Named test cases in a plain C++ program.
 //
-//   program [--order forward|reverse|random] [--seed n] [--workers n] [case ...]
+//   program [--order forward|reverse|random] [--async eager|lazy|random] [--seed n] [--workers n]
+//           [case ...]
 //
 // Without names it runs all cases. Prints "ok NAME" or "FAILED NAME: why" for each; the exit status
 // is the number of failures.
@@ -86,6 +87,7 @@ inline bool run(const Case& c) {
 
 inline int main(int argc, char** argv) {
   const char* order = "forward";
+  const char* async_mode = "eager";
   uint64_t seed = 1;
   int workers = 1;
   std::vector<std::string> names;
@@ -93,6 +95,8 @@ inline int main(int argc, char** argv) {
     const std::string argument = argv[i];
     if (argument == "--order" && i + 1 < argc) {
       order = argv[++i];
+    } else if (argument == "--async" && i + 1 < argc) {
+      async_mode = argv[++i];
     } else if (argument == "--seed" && i + 1 < argc) {
       seed = strtoull(argv[++i], nullptr, 10);
     } else if (argument == "--workers" && i + 1 < argc) {
@@ -106,7 +110,7 @@ inline int main(int argc, char** argv) {
     bool wanted = names.empty();
     for (const std::string& name : names) wanted |= name == c.name;
     if (!wanted) continue;
-    gg::sim::set_schedule(order, "eager", seed, workers);
+    gg::sim::set_schedule(order, async_mode, seed, workers);
     failures += !run(c);
     done++;
   }

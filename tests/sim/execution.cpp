@@ -96,10 +96,17 @@ __global__ void use_all_shared(int* y) {
   if (threadIdx.x == 0) *y = s[255] + last[0];
 }
 
-CASE(all_of_227_KiB) {
-  int y = 0;
-  launch(use_all_shared, 1, 256, 227 * 1024 - 1024, nullptr, &y);
-  CHECK_EQ(y, 256);
+CASE(all_shared_memory_of_each_architecture) {
+  constexpr int limits[][2] = {{75, 64}, {86, 99}, {90, 227}, {80, 163}};  // the default last
+  for (const auto& [architecture, limit] : limits) {
+    sim::set_architecture(architecture);
+    CHECK_EQ(max_shared_bytes(), limit * 1024);
+    int y = 0;
+    launch(use_all_shared, 1, 256, limit * 1024 - 1024, nullptr, &y);
+    CHECK_EQ(y, 256);
+    CHECK_THROWS([&] { launch(use_all_shared, 1, 256, limit * 1024 - 1023, nullptr, &y); },
+                 "shared memory; the limit is " + std::to_string(limit * 1024));
+  }
 }
 
 __global__ void early_exit(int* y) {

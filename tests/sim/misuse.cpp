@@ -30,7 +30,8 @@ CASE(launch_dimensions) {
   EXPECT([&] { launch(add_one, 1, dim3(1, 1, 65), 0, nullptr, x); }, "at most 64 in z");
   EXPECT([&] { launch(add_one, 1, 0, 0, nullptr, x); }, "block (0, 1, 1)");
   EXPECT([&] { launch(add_one, dim3(1, 65536), 1, 0, nullptr, x); }, "grid (1, 65536, 1)");
-  EXPECT([&] { launch(add_one, 1, 1, 227 * 1024 + 1, nullptr, x); }, "232449 bytes of dynamic");
+  EXPECT([&] { launch(add_one, 1, 1, 163 * 1024 + 1, nullptr, x); }, "166913 bytes of dynamic",
+         "limit of sm_80 is 166912");
   EXPECT([&] { launch_cooperative(add_one, 1000, 32, 0, nullptr, x); }, "does not fit");
 }
 
@@ -177,8 +178,8 @@ __global__ void static_and_dynamic() {
 }
 
 CASE(static_and_dynamic_shared_memory_are_limited) {
-  EXPECT([] { launch(static_and_dynamic, 1, 32, 227 * 1024, nullptr); },
-         "236544 bytes of static and dynamic shared memory; the limit is 232448");
+  EXPECT([] { launch(static_and_dynamic, 1, 32, 163 * 1024, nullptr); },
+         "171008 bytes of static and dynamic shared memory; the limit is 166912");
 }
 
 __global__ void misaligned(const float* x, float* y) {

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...dtype import is_floating
+from ...dtype import DType, accumulation, is_floating
 from .elementwise import UNARY, cast
-from .precision import Array, quiet, rounded, widened
+from .precision import Array, accumulated, quiet, rounded, widened
 
 ACTIVATION: dict[str, Callable[[Array], Any]] = {
     "none": lambda x: x,
@@ -31,18 +31,30 @@ def gemm(
     alpha: float = 1.0,
     beta: float = 0.0,
     out: Array | None = None,
+    scale: Array | None = None,
+    residual: Array | None = None,
+    dtype: DType | None = None,
 ) -> Array:
-    """y = act(alpha a b + bias + beta out), written to `out` if given, else a new array."""
-    y = np.matmul(widened(a), widened(b))
+    """y = act(alpha scale (a b) + bias + residual + beta out), rounded to `dtype`.
+
+    Written to `out` if given, else a new array.
+    """
+    dtype = out.dtype if out is not None else a.dtype if dtype is None else dtype
+    y = np.matmul(*(x if x.dtype == dtype else accumulated(x) for x in map(widened, (a, b))))
+    if is_floating(dtype) and not is_floating(y.dtype):
+        y = y.astype(accumulation(dtype))
     if not is_floating(y.dtype):
         alpha, beta = int(alpha), int(beta)
     if alpha != 1:
         y = y * cast(np.array(alpha), y.dtype)
-    if bias is not None:
-        y = y + widened(bias)
+    if scale is not None:
+        y = y * scale.astype(y.dtype)
+    for term in (bias, residual):
+        if term is not None:
+            y = y + widened(term)
     if beta != 0 and out is not None:
         y = y + widened(out) * cast(np.array(beta), y.dtype)
-    y = rounded(ACTIVATION[act](y), a.dtype)
+    y = rounded(ACTIVATION[act](y), dtype)
     if out is None:
         return y
     out[...] = y

@@ -1,0 +1,37 @@
+// Sums that a product of split floats cannot form: infinities, NaN, and what overflows on the way.
+//
+// 3xTF32 (gemm_mma_tf32.cu) makes NaN of infinity times 0 in its low product, and its high part may
+// round up to infinity. So a sum that came out not finite is formed again by a plain float32 loop,
+// in the order of gemm_simt_tile.cuh: infinity, NaN and overflow are those of `exact`. (Sums of
+// which only a part overflows in float32 may come out finite, and right.)
+#pragma once
+
+#include <cfloat>
+
+#include "kernels/gemm_epilogue.cuh"
+
+namespace gg {
+
+/// Replaces those of R x N sums (rows row + r * step, columns from col) that are not finite.
+template <int R, int N>
+GG_DEVICE void replace_overflow(const GemmProblem& g, int64_t batch, int64_t row, int64_t step,
+                                int64_t col, float (&sums)[R][N]) {
+  bool finite = true;
+#pragma unroll
+  for (int i = 0; i < R * N; i++) finite &= fabsf(sums[i / N][i % N]) <= FLT_MAX;
+  if (finite) return;
+  const float* const a = static_cast<const float*>(g.a.data) + g.batch.offset(0, batch);
+  const float* const b = static_cast<const float*>(g.b.data) + g.batch.offset(1, batch);
+#pragma unroll
+  for (int i = 0; i < R * N; i++) {
+    const int64_t m = row + i / N * step, n = col + i % N;
+    if (fabsf(sums[i / N][i % N]) <= FLT_MAX || m >= g.m || n >= g.n) continue;
+    float sum = 0;
+    for (int64_t k = 0; k < g.k; k++) {
+      sum += a[m * g.a.row + k * g.a.k] * b[n * g.b.row + k * g.b.k];
+    }
+    sums[i / N][i % N] = sum;
+  }
+}
+
+}  // namespace gg

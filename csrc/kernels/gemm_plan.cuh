@@ -1,0 +1,58 @@
+// Which kernel a matrix product runs on: a table of tiles with a cost model. Host only.
+//
+// Costs are predictions in clock cycles from published peaks; nothing is measured or tuned at run
+// time, so the same arrays always take the same kernel and give the same bits.
+#pragma once
+
+#include "kernels/gemm_problem.cuh"
+
+namespace gg {
+
+enum class GemmKernel : int8_t { tile, skinny_dot, skinny_sweep, mma, hopper };
+
+/// What multiplies: fma on CUDA cores, or a tensor-core instruction.
+enum class GemmMath : int8_t { fma, f16, bf16, tf32, tf32x3, s8, u8 };
+
+/// A block's tile of y. `side`-like names are in tests and reports.
+struct GemmTile {
+  GemmKernel kernel;
+  int m, n;
+  double efficiency;  ///< of the unit's peak, once the multiprocessor is full
+};
+
+/// Every tile there is.
+///   tile: FLOP for each byte of shared memory grow with the side. 128 is built for float32 only.
+///   mma:  a warp's 64 x 64 needs half the shared-memory reads of its 32 x 32. 128 x 256 needs
+///   three
+///         quarters of what 128 x 128 reads from L2, which A100 feels; for 16-bit types from sm_80.
+///   hopper: 0.75 of wgmma's peak, which is 1.59 times what mma.sync reaches there.
+constexpr GemmTile kGemmTiles[] = {
+    {GemmKernel::tile, 128, 128, 0.85},   {GemmKernel::tile, 64, 64, 0.60},
+    {GemmKernel::tile, 32, 32, 0.35},     {GemmKernel::mma, 128, 256, 0.85},
+    {GemmKernel::mma, 128, 128, 0.80},    {GemmKernel::mma, 64, 64, 0.50},
+    {GemmKernel::hopper, 128, 256, 1.19},
+};
+
+struct GemmPlan {
+  GemmKernel kernel;
+  GemmMath math;
+  int m, n;             ///< tile; 0 for skinny kernels
+  bool transposed;      ///< y^T = b^T a^T is computed
+  bool pack_a, pack_b;  ///< copied to the workspace first, as tensor cores want it
+  int splits;           ///< of k
+  int64_t split_k;      ///< k of one split
+  int64_t pack_a_bytes, pack_b_bytes, partial_bytes;  ///< of the workspace, in this order
+
+  int64_t workspace() const { return pack_a_bytes + pack_b_bytes + partial_bytes; }
+};
+
+/// The machine a plan is for.
+struct GemmDevice {
+  int architecture, multiprocessors;
+};
+
+/// Settles g's orientation and chooses the kernel. Depends on shapes, strides and alignment of a, b
+/// and y, not on the epilogue.
+GemmPlan plan_gemm(GemmProblem& g, DType inputs, MatmulPrecision precision, GemmDevice device);
+
+}  // namespace gg

@@ -1,0 +1,91 @@
+// A ring of stages in shared memory between a thread that fills them by TMA and the warps that
+// compute on them.
+//
+//   GG_SHARED(barriers, RingBarriers<4>);
+//   if (threadIdx.x == 0) ring_init(barriers, consumer_warps);
+//   __syncthreads();
+//
+//   producer, one thread:                      consumers, whole warps:
+//     RingPosition<4> at;                        RingPosition<4> at;
+//     for (...; at.advance()) {                  for (...; at.advance()) {
+//       Mbarrier* full =                           ring_wait(barriers, at);
+//           ring_acquire(barriers, at, bytes);     ... compute on stage at.stage ...
+//       tma_load(stage(at.stage), ..., full);      ring_release(barriers, at);
+//     }                                          }
+//
+// A stage goes round: empty -> acquired -> full (all its bytes have arrived) -> released by every
+// consumer warp -> empty. Both sides walk the ring on their own; the parity of a position tells
+// which round it is in. Nobody waits at the end: TMA's last bytes are waited for by the consumers,
+// and a release that nobody acquires is only counted.
+#pragma once
+
+#include "device/device.h"
+#include "device/hopper.h"
+
+namespace gg {
+
+template <int Stages>
+struct RingBarriers {
+  Mbarrier full[Stages];   ///< one arrival (the producer's) and the stage's bytes
+  Mbarrier empty[Stages];  ///< one arrival for each consumer warp
+};
+
+/// A stage, and the parity of the round that this side is in.
+template <int Stages>
+struct RingPosition {
+  int stage = 0;
+  unsigned parity = 0;
+
+  GG_HD void advance() {
+    stage++;
+    if (stage == Stages) {
+      stage = 0;
+      parity ^= 1;
+    }
+  }
+
+  /// The position `steps` back.
+  GG_HD RingPosition back(int steps) const {
+    RingPosition p = *this;
+    p.stage -= steps;
+    if (p.stage < 0) {
+      p.stage += Stages;
+      p.parity ^= 1;
+    }
+    return p;
+  }
+};
+
+/// By one thread, before the block's (or cluster's) barrier.
+template <int Stages>
+GG_DEVICE void ring_init(RingBarriers<Stages>& ring, int consumer_warps) {
+  for (int i = 0; i < Stages; i++) {
+    mbarrier_init(&ring.full[i], 1);
+    mbarrier_init(&ring.empty[i], consumer_warps);
+  }
+  fence_mbarrier_init();
+}
+
+/// Waits until the stage is empty and says how many bytes will fill it. Returns the barrier that
+/// those copies report to.
+template <int Stages>
+GG_DEVICE Mbarrier* ring_acquire(RingBarriers<Stages>& ring, RingPosition<Stages> at, int bytes) {
+  // The round before this one: of a fresh barrier, waiting for parity 1 returns at once.
+  mbarrier_wait(&ring.empty[at.stage], at.parity ^ 1);
+  mbarrier_expect_tx(&ring.full[at.stage], bytes);
+  return &ring.full[at.stage];
+}
+
+/// Waits until the stage is full.
+template <int Stages>
+GG_DEVICE void ring_wait(RingBarriers<Stages>& ring, RingPosition<Stages> at) {
+  mbarrier_wait(&ring.full[at.stage], at.parity);
+}
+
+/// This warp has read the stage: all of its lanes, and wgmma as far as wgmma_wait has seen.
+template <int Stages>
+GG_DEVICE void ring_release(RingBarriers<Stages>& ring, RingPosition<Stages> at) {
+  if (threadIdx.x % 32 == 0) mbarrier_arrive(&ring.empty[at.stage]);
+}
+
+}  // namespace gg

@@ -1,0 +1,300 @@
+// wgmma: the product itself. Issuing it is in wgmma.cpp.
+//
+// Products and their sum with d are formed in double and then truncated to float, because tensor
+// cores truncate. A and B are read from shared memory when the product runs.
+
+#include "device/types.h"
+#include "sim/count.h"
+#include "sim/team.h"
+
+namespace gg::sim {
+
+/// Operands and accumulators of the product being computed.
+struct WgmmaTiles {
+  union {
+    double b[32][256];  ///< by k
+    int32_t b_int[32][256];
+  };
+  union {
+    double a[64][32];
+    int32_t a_int[64][32];
+  };
+  union {
+    float d[64][256];
+    int32_t d_int[64][256];
+  };
+};
+
+WgmmaTiles* new_wgmma_tiles() {
+  return new WgmmaTiles;
+}
+void WgmmaTilesDeleter::operator()(WgmmaTiles* tiles) const {
+  delete tiles;
+}
+
+namespace {
+
+constexpr unsigned kRowBytes = 32;  // of K in one product
+
+bool is_integer(WgmmaType type) {
+  return type == WgmmaType::s8 || type == WgmmaType::u8;
+}
+
+int element_bytes(WgmmaType type) {
+  if (type == WgmmaType::tf32) return 4;
+  return type == WgmmaType::f16 || type == WgmmaType::bf16 ? 2 : 1;
+}
+
+// ---- reading operands --------------------------------------------------------------------------
+
+/// A descriptor's fields (PTX ISA, Matrix Descriptor Format).
+struct Layout {
+  uint32_t start, leading, stride;
+  int span;  ///< bytes of a swizzled row; 0 without a swizzle
+  bool trans;
+
+  Layout(uint64_t descriptor, bool transposed)
+      : start(static_cast<uint32_t>(descriptor & 0x3fff) << 4),
+        leading(static_cast<uint32_t>(descriptor >> 16 & 0x3fff) << 4),
+        stride(static_cast<uint32_t>(descriptor >> 32 & 0x3fff) << 4),
+        trans(transposed) {
+    constexpr int spans[] = {0, 128, 64, 32};
+    span = spans[descriptor >> 62];
+  }
+
+  /// Where the 16 bytes lie that begin at byte 16 * unit of row mn's K.
+  uint32_t k_major(uint32_t mn, uint32_t unit) const {
+    if (span == 0) return start + mn / 8 * stride + mn % 8 * 16 + unit * leading;
+    const uint32_t row = static_cast<uint32_t>(span);
+    return swizzled(start + mn / 8 * stride + mn % 8 * row + unit * 16, span);
+  }
+  /// Where the 8 elements (of 16 bits) lie that begin at row 8 * unit, at one k.
+  uint32_t mn_major(uint32_t unit, uint32_t k) const {
+    if (span == 0) return start + unit * stride + k % 8 * 16 + k / 8 * leading;
+    const uint32_t row = static_cast<uint32_t>(span), units = row / 16;
+    return swizzled(
+        start + unit / units * leading + unit % units * 16 + k % 8 * row + k / 8 * stride, span);
+  }
+};
+
+/// 16 bytes of shared memory, as a product reads them.
+const char* read_unit(const Job& job, uint32_t address) {
+  Block& block = *job.lane->block;
+  const char* p = block.arena + address;
+  if (address < kReservedShared || address + 16 > kArenaBytes || region_is_poisoned(p, 16)) {
+    fail_job(job,
+             "wgmma: reads shared address 0x%x, which is outside any shared array, or has a "
+             "load in flight",
+             address);
+  }
+  if (const char* text = proxy_dirty(block, p, 16)) fail_job(job, "wgmma: %s", text);
+  tsan_read(p, 16);
+  return p;
+}
+
+template <class Bits, class T, class F>
+int convert_each(const char* p, T (&out)[16], F number) {
+  constexpr int n = 16 / sizeof(Bits);
+  Bits bits[n];
+  __builtin_memcpy(bits, p, 16);
+  for (int i = 0; i < n; i++) out[i] = static_cast<T>(number(bits[i]));
+  return n;
+}
+
+/// The elements of 16 bytes as numbers; returns how many.
+template <class T>
+int convert_unit(WgmmaType type, const char* p, T (&out)[16]) {
+  switch (type) {
+    case WgmmaType::f16:
+      return convert_each<uint16_t>(p, out, [](uint16_t b) { return to_float(f16{b}); });
+    case WgmmaType::bf16:
+      return convert_each<uint16_t>(p, out, [](uint16_t b) { return to_float(bf16{b}); });
+    case WgmmaType::tf32:
+      return convert_each<uint32_t>(p, out, [](uint32_t b) { return bits_float(b & ~0x1fffu); });
+    case WgmmaType::e4m3:
+      return convert_each<uint8_t>(p, out, [](uint8_t b) { return to_float(f8e4m3{b}); });
+    case WgmmaType::e5m2:
+      return convert_each<uint8_t>(p, out, [](uint8_t b) { return to_float(f8e5m2{b}); });
+    case WgmmaType::s8:
+      return convert_each<int8_t>(p, out, [](int8_t b) { return b; });
+    default:
+      return convert_each<uint8_t>(p, out, [](uint8_t b) { return b; });
+  }
+}
+
+/// Calls put(mn, k, value) for every element of an operand of `rows` rows in shared memory.
+template <class T, class Put>
+void read_operand(const Job& job, const Layout& layout, WgmmaType type, int rows, Put put) {
+  T values[16];
+  if (layout.trans) {
+    for (int unit = 0; unit < rows / 8; unit++) {
+      for (int k = 0; k < 16; k++) {
+        const uint32_t at = layout.mn_major(static_cast<uint32_t>(unit), static_cast<uint32_t>(k));
+        convert_unit(type, read_unit(job, at), values);
+        for (int i = 0; i < 8; i++) put(8 * unit + i, k, values[i]);
+      }
+    }
+    return;
+  }
+  for (int mn = 0; mn < rows; mn++) {
+    for (int unit = 0; unit < 2; unit++) {
+      const uint32_t at = layout.k_major(static_cast<uint32_t>(mn), static_cast<uint32_t>(unit));
+      const int n = convert_unit(type, read_unit(job, at), values);
+      for (int i = 0; i < n; i++) put(mn, n * unit + i, values[i]);
+    }
+  }
+}
+
+/// The same for A in registers: register j of a thread is 4 bytes of a row.
+template <class T, class Put>
+void read_registers(const Product& p, Put put) {
+  const int n = 4 / element_bytes(p.call.a_type);
+  T values[16];
+  for (int t = 0; t < static_cast<int>(kWarpgroup); t++) {
+    char unit[16] = {};
+    __builtin_memcpy(unit, p.a[t], 16);
+    convert_unit(p.call.a_type, unit, values);
+    for (int j = 0; j < 4; j++) {
+      const int row = t / 32 * 16 + t % 32 / 4 + j % 2 * 8;
+      for (int i = 0; i < n; i++) put(row, (t % 4 + j / 2 * 4) * n + i, values[j * n + i]);
+    }
+  }
+}
+
+// ---- the product -------------------------------------------------------------------------------
+
+typedef double Double4 __attribute__((vector_size(32)));
+typedef float Float4 __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int64_t Long4 __attribute__((vector_size(32)));
+typedef int32_t Int8 __attribute__((vector_size(32), aligned(4), may_alias));
+
+/// To float toward zero: what a float's significand has no room for is cut off.
+Float4 truncate(Double4 x) {
+  const Long4 bits = reinterpret_cast<Long4>(x) & ~((int64_t{1} << 29) - 1);
+  return __builtin_convertvector(reinterpret_cast<Double4>(bits), Float4);
+}
+
+/// Two rows by eight columns at a time stay in registers.
+void multiply(WgmmaTiles& t, int n, int k) {
+  for (int i = 0; i < 64; i += 2) {
+    for (int j = 0; j < n; j += 8) {
+      Double4 sum[2][2];
+      for (int r = 0; r < 4; r++) {
+        const Float4 d = *reinterpret_cast<const Float4*>(&t.d[i + r / 2][j + r % 2 * 4]);
+        sum[r / 2][r % 2] = __builtin_convertvector(d, Double4);
+      }
+      for (int l = 0; l < k; l++) {
+        const Double4 b0 = *reinterpret_cast<const Double4*>(&t.b[l][j]);
+        const Double4 b1 = *reinterpret_cast<const Double4*>(&t.b[l][j + 4]);
+        const double a0 = t.a[i][l], a1 = t.a[i + 1][l];
+        sum[0][0] += a0 * b0;
+        sum[0][1] += a0 * b1;
+        sum[1][0] += a1 * b0;
+        sum[1][1] += a1 * b1;
+      }
+      for (int r = 0; r < 4; r++) {
+        *reinterpret_cast<Float4*>(&t.d[i + r / 2][j + r % 2 * 4]) = truncate(sum[r / 2][r % 2]);
+      }
+    }
+  }
+}
+
+void multiply_integers(WgmmaTiles& t, int n, int k) {
+  for (int i = 0; i < 64; i++) {
+    for (int j = 0; j < n; j += 8) {
+      Int8 sum = *reinterpret_cast<const Int8*>(&t.d_int[i][j]);
+      for (int l = 0; l < k; l++) {
+        sum += t.a_int[i][l] * *reinterpret_cast<const Int8*>(&t.b_int[l][j]);
+      }
+      *reinterpret_cast<Int8*>(&t.d_int[i][j]) = sum;
+    }
+  }
+}
+
+/// Calls f(register, place in the tile) for each pair of accumulators of all threads.
+template <class F>
+void for_each_pair(const Product& p, WgmmaTiles& tiles, F f) {
+  for (int t = 0; t < static_cast<int>(kWarpgroup); t++) {
+    const int row = t / 32 * 16 + t % 32 / 4, column = t % 4 * 2;
+    for (int i = 0; i < p.call.n / 2; i += 2) {
+      f(p.d[t] + i, &tiles.d_int[row + (i / 2 % 2) * 8][column + i / 4 * 8]);
+    }
+  }
+}
+
+void compute(const Job& job, const Product& p, WgmmaTiles& tiles) {
+  const WgmmaCall& c = p.call;
+  const int k = static_cast<int>(kRowBytes) / element_bytes(c.a_type);
+  const Layout a(c.a_descriptor, c.trans_a), b(c.b_descriptor, c.trans_b);
+  const auto put_a = [&](int row, int l, double v) { tiles.a[row][l] = v; };
+  const auto put_a_int = [&](int row, int l, int32_t v) { tiles.a_int[row][l] = v; };
+  for_each_pair(p, tiles, [&](const uint32_t* d, int32_t* tile) {
+    const uint64_t zero = 0;
+    __builtin_memcpy(tile, c.accumulate ? static_cast<const void*>(d) : &zero, 8);
+  });
+  if (is_integer(c.a_type)) {
+    if (c.a) {
+      read_registers<int32_t>(p, put_a_int);
+    } else {
+      read_operand<int32_t>(job, a, c.a_type, 64, put_a_int);
+    }
+    read_operand<int32_t>(job, b, c.b_type, c.n,
+                          [&](int n, int l, int32_t v) { tiles.b_int[l][n] = v; });
+    multiply_integers(tiles, c.n, k);
+  } else {
+    if (c.a) {
+      read_registers<double>(p, put_a);
+    } else {
+      read_operand<double>(job, a, c.a_type, 64, put_a);
+    }
+    read_operand<double>(job, b, c.b_type, c.n, [&](int n, int l, double v) { tiles.b[l][n] = v; });
+    multiply(tiles, c.n, k);
+  }
+}
+
+// ---- accumulators in flight --------------------------------------------------------------------
+
+size_t accumulator_bytes(const Product& p) {
+  return static_cast<size_t>(p.call.n) / 2 * sizeof(uint32_t);
+}
+
+void show_accumulators(const Product& p) {
+  if (!kAsan) return;
+  for (uint32_t* d : p.d) unpoison(d, accumulator_bytes(p));
+}
+
+}  // namespace
+
+void hide_accumulators(const Warpgroup& g) {
+  if (!kAsan) return;
+  for (uint32_t i = g.done; i != g.issued; i++) {
+    const Product& p = *g.products[i % kMaxProducts];
+    if (p.issued < kWarpgroup) continue;
+    for (uint32_t* d : p.d) poison(d, accumulator_bytes(p));
+  }
+}
+
+void run_product(Team& team, Job& job) {
+  Block& block = *job.lane->block;
+  Warpgroup& g = block.async.warpgroups[job.warpgroup];
+  Product& p = *g.products[g.done % kMaxProducts];
+  WgmmaTiles& tiles = *team.engine.tiles;
+  show_accumulators(p);
+  {
+    EngineScope scope(team, JobKind::product);
+    acquire(block.tag(kWarpgroupTags + 2 * job.warpgroup));
+    compute(job, p, tiles);
+    release(block.tag(kWarpgroupTags + 2 * job.warpgroup + 1));
+  }
+  for_each_pair(p, tiles, [](uint32_t* d, const int32_t* tile) { __builtin_memcpy(d, tile, 8); });
+  g.done++;
+  p.next = team.engine.free_products;
+  team.engine.free_products = &p;
+  if (team.run->schedule.async != Async::eager) hide_accumulators(g);
+  for (unsigned w = 0; w < 4; w++) {
+    if (g.waiting[w]) wake(team, block.warps[4 * job.warpgroup + w].number, g.waiting[w]);
+    g.waiting[w] = 0;
+  }
+}
+
+}  // namespace gg::sim
