@@ -1,7 +1,8 @@
 // Clusters: up to 8 neighbouring blocks that run at once and reach each other's shared memory.
 // Kernels started by launch_cluster (launch.h); in any other, a block is a cluster of its own.
 // PTX ISA: Special Registers %cluster_ctarank, %cluster_nctarank; Parallel Synchronization and
-// Communication Instructions: barrier.cluster; Data Movement: mapa. sm_90.
+// Communication Instructions: barrier.cluster; Data Movement: mapa. sm_90a. Elsewhere cluster_rank
+// is 0 and cluster_size 1, so that code can ask, and the others trap.
 #pragma once
 
 #include "device/shared_address.h"
@@ -34,12 +35,16 @@ GG_DEVICE unsigned cluster_size() {
 #endif
 }
 
-/// Arrives at the cluster's barrier without waiting; every thread does so once, then waits.
+/// Arrives at the cluster's barrier without waiting; every thread does so once, then waits. In a
+/// launch without clusters hardware uses barrier 0 of the block for it, as __syncthreads does, so
+/// none of those may come between arrival and wait; the simulator does not check this.
 GG_DEVICE void cluster_arrive(GG_WHERE_ONLY) {
 #if GG_SIMULATOR
   sim::cluster_arrive(where);
 #elif GG_HOPPER
   asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -50,6 +55,8 @@ GG_DEVICE void cluster_wait(GG_WHERE_ONLY) {
   sim::cluster_wait(where);
 #elif GG_HOPPER
   asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -71,6 +78,7 @@ GG_DEVICE T* cluster_map(T* p, unsigned rank GG_WHERE) {
   asm volatile("mapa.u64 %0, %1, %2;" : "=l"(mapped) : "l"(p), "r"(rank));
   return mapped;
 #else
+  __trap();
   return p;
 #endif
 }

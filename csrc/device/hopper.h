@@ -1,7 +1,7 @@
 // All primitives that need Hopper (sm_90a). Not part of device.h.
 //
 // A kernel that uses them starts with `if constexpr (kDeviceHasHopper)`: for other architectures it
-// compiles to nothing.
+// compiles to nothing. A primitive that is reached there all the same traps.
 #pragma once
 
 #include "device/cluster.h"

@@ -6,7 +6,8 @@
 //
 // A phase is over when all expected arrivals and bytes have come; the next begins at once. Phases
 // have parity 0, 1, 0, ...; waiting for parity 1 of a fresh barrier returns at once.
-// PTX ISA, Parallel Synchronization and Communication Instructions: mbarrier. sm_90.
+// PTX ISA, Parallel Synchronization and Communication Instructions: mbarrier. sm_90a; traps
+// elsewhere.
 #pragma once
 
 #include "device/shared_address.h"
@@ -23,6 +24,8 @@ GG_DEVICE void mbarrier_init(Mbarrier* barrier, int count GG_WHERE) {
 #elif GG_HOPPER
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(count)
                : "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -32,6 +35,8 @@ GG_DEVICE void fence_mbarrier_init(GG_WHERE_ONLY) {
   sim::fence_mbarrier_init(where);
 #elif GG_HOPPER
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -41,6 +46,8 @@ GG_DEVICE void mbarrier_invalidate(Mbarrier* barrier GG_WHERE) {
   sim::mbarrier_invalidate(barrier, where);
 #elif GG_HOPPER
   asm volatile("mbarrier.inval.shared::cta.b64 [%0];" ::"r"(shared_address(barrier)) : "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -51,6 +58,8 @@ GG_DEVICE void mbarrier_arrive(Mbarrier* barrier GG_WHERE) {
 #elif GG_HOPPER
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier))
                : "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -63,6 +72,8 @@ GG_DEVICE void mbarrier_expect_tx(Mbarrier* barrier, int bytes GG_WHERE) {
       "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
       "r"(bytes)
       : "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -75,13 +86,17 @@ GG_DEVICE void mbarrier_expect_tx_only(Mbarrier* barrier, int bytes GG_WHERE) {
       "mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)),
       "r"(bytes)
       : "memory");
+#else
+  __trap();
 #endif
 }
 
 /// Arrives once at the barrier at the same place in block `rank` of the cluster: says that this
-/// thread is done with its own shared memory, so that the other block may have TMA overwrite it. To
-/// hand over data written to another block's memory use cluster_sync: release in the whole cluster
-/// costs a membar.gpu, and acquire an invalidation of L1, in every arrival and wait.
+/// thread is done with its own shared memory, so that the other block may have TMA overwrite it. It
+/// releases to this block only (.release.cta, the default): data written to another block's memory
+/// is not handed over, for which cluster_sync is there, and TSan in the simulator would not report
+/// a reader that relies on it. Release in the whole cluster would cost a membar.gpu, and acquire an
+/// invalidation of L1, in every arrival and wait.
 GG_DEVICE void mbarrier_arrive_remote(Mbarrier* barrier, unsigned rank GG_WHERE) {
 #if GG_SIMULATOR
   sim::mbarrier_arrive_remote(barrier, rank, where);
@@ -94,6 +109,8 @@ GG_DEVICE void mbarrier_arrive_remote(Mbarrier* barrier, unsigned rank GG_WHERE)
       "}" ::"r"(shared_address(barrier)),
       "r"(rank)
       : "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -114,6 +131,7 @@ GG_DEVICE bool mbarrier_test(Mbarrier* barrier, unsigned parity GG_WHERE) {
       : "memory");
   return over != 0;
 #else
+  __trap();
   return true;
 #endif
 }
@@ -134,6 +152,8 @@ GG_DEVICE void mbarrier_wait(Mbarrier* barrier, unsigned parity GG_WHERE) {
       "}" ::"r"(shared_address(barrier)),
       "r"(parity)
       : "memory");
+#else
+  __trap();
 #endif
 }
 

@@ -1,5 +1,5 @@
 // Moving registers between the warps of a block, so that producers give theirs to consumers.
-// PTX ISA, Miscellaneous Instructions: setmaxnreg. sm_90a.
+// PTX ISA, Miscellaneous Instructions: setmaxnreg. sm_90a; traps elsewhere.
 #pragma once
 
 #include "device/platform.h"
@@ -16,7 +16,9 @@ constexpr bool is_register_count = N >= 24 && N <= 256 && N % 8 == 0;
 template <int N>
 GG_DEVICE void registers_increase() {
   static_assert(detail::is_register_count<N>);
-#if !GG_SIMULATOR && GG_HOPPER
+#if !GG_HOPPER
+  __trap();
+#elif !GG_SIMULATOR
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N));
 #endif
 }
@@ -25,7 +27,9 @@ GG_DEVICE void registers_increase() {
 template <int N>
 GG_DEVICE void registers_decrease() {
   static_assert(detail::is_register_count<N>);
-#if !GG_SIMULATOR && GG_HOPPER
+#if !GG_HOPPER
+  __trap();
+#elif !GG_SIMULATOR
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N));
 #endif
 }

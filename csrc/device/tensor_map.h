@@ -17,11 +17,14 @@
 
 #if !GG_SIMULATOR
 #include <cuda.h>
+
+#include "device/cuda_error.h"
 #endif
 
 namespace gg {
 
-/// Element types, for reductions and for their size. tf32 is float rounded while it is loaded.
+/// Element types, for reductions and for their size. tf32 is float that a load rounds to 10
+/// fraction bits, to nearest with ties to even.
 enum class TensorType { u8, u16, i32, u32, i64, u64, f16, bf16, f32, f64, tf32 };
 
 constexpr int tensor_type_bytes(TensorType type) {

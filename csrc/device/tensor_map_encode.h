@@ -132,7 +132,8 @@ inline TensorMap encode_im2col(const TensorMapTensor& t, const TensorMapPixels& 
 
 #else
 
-/// A driver function by name, so that nothing links to libcuda.
+/// A driver function by name, so that nothing links to libcuda. Needs toolkit 12.5 or up, the first
+/// with cudaGetDriverEntryPointByVersion.
 template <class F>
 F driver_function(const char* name) {
   void* function = nullptr;
@@ -143,6 +144,16 @@ F driver_function(const char* name) {
     throw CudaError(std::string(name) + ": the NVIDIA driver does not have it; it needs 525 or up");
   }
   return reinterpret_cast<F>(function);
+}
+
+/// The driver encodes only where a context is current. The runtime binds one to a thread when the
+/// thread first needs it, which may be after this: a new thread whose memory comes from a pool has
+/// called nothing yet. Asked first, because cudaFree would break a stream's capture.
+inline void need_context() {
+  static const auto current = driver_function<decltype(&cuCtxGetCurrent)>("cuCtxGetCurrent");
+  CUcontext context = nullptr;
+  if (current(&context) == CUDA_SUCCESS && context != nullptr) return;
+  check_cuda(cudaFree(nullptr), "cudaFree, to bind a context to the thread");
 }
 
 inline CUtensorMapDataType driver_type(TensorType type) {
@@ -192,6 +203,7 @@ inline TensorMap encode_tiled(const TensorMapTensor& t, const int* box, Swizzle 
   DriverTensor d(t);
   for (int i = 0; i < t.rank; i++) d.box[i] = static_cast<cuuint32_t>(box[i]);
   TensorMap map;
+  need_context();
   const CUresult result = encode(
       &map.data, driver_type(t.type), static_cast<cuuint32_t>(t.rank), const_cast<void*>(t.data),
       d.dims, d.strides, d.box, d.steps, CU_TENSOR_MAP_INTERLEAVE_NONE, driver_swizzle(swizzle),
@@ -209,6 +221,7 @@ inline TensorMap encode_im2col(const TensorMapTensor& t, const TensorMapPixels& 
   DriverTensor d(t);
   for (int i = 0; i < t.rank - 2; i++) d.steps[i + 1] = static_cast<cuuint32_t>(p.step[i]);
   TensorMap map;
+  need_context();
   const CUresult result =
       encode(&map.data, driver_type(t.type), static_cast<cuuint32_t>(t.rank),
              const_cast<void*>(t.data), d.dims, d.strides, p.lower, p.upper,

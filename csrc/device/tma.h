@@ -8,7 +8,7 @@
 // may lie outside the tensor. A box in shared memory is packed, contiguous dimension fastest, in
 // the map's swizzle, and aligned to 128 bytes (with a swizzle, to 8 of its rows).
 // PTX ISA, Data Movement and Conversion Instructions: cp.async.bulk.tensor,
-// cp.reduce.async.bulk.tensor, cp.async.bulk, prefetch.tensormap. sm_90.
+// cp.reduce.async.bulk.tensor, cp.async.bulk, prefetch.tensormap. sm_90a; traps elsewhere.
 #pragma once
 
 #include "device/mbarrier.h"
@@ -32,7 +32,9 @@ struct TmaMap {
   }
 };
 
-/// The position of a filter's element, W first: added to the coordinates of every pixel.
+/// The position of a filter's element, W first: added to the coordinates of every pixel. The
+/// instruction has 16 bits for all of them: w is 0 to 65535 with a map of rank 3, w and h are 0 to
+/// 255 with rank 4, and w, h and d 0 to 31 with rank 5.
 struct TmaOffsets {
   uint16_t w = 0, h = 0, d = 0;
 };
@@ -157,6 +159,8 @@ GG_DEVICE void tma_put(TmaMap map, const void* shared, C... c) {
   sim::tma_store(&map.map->data, shared, tma_at(c...), Op::kind, map.where);
 #elif GG_HOPPER
   tma_store<Op>(map.map, shared_address(shared), c...);
+#else
+  __trap();
 #endif
 }
 
@@ -173,6 +177,8 @@ GG_DEVICE void tma_load(void* shared, TmaMap map, Mbarrier* barrier, C... c) {
   sim::tma_load(shared, &map.map->data, barrier, detail::tma_at(c...), false, false, 0, map.where);
 #elif GG_HOPPER
   detail::tma_load<false>(shared_address(shared), map.map, shared_address(barrier), 0, c...);
+#else
+  __trap();
 #endif
 }
 
@@ -187,12 +193,15 @@ GG_DEVICE void tma_load_multicast(void* shared, TmaMap map, Mbarrier* barrier, u
                 map.where);
 #elif GG_HOPPER
   detail::tma_load<true>(shared_address(shared), map.map, shared_address(barrier), mask, c...);
+#else
+  __trap();
 #endif
 }
 
 /// Loads map.pixels pixels of map.channels channels (a packed box of that shape). c... are channel,
 /// (w, (h, (d,))) and image of the first pixel, before the filter's offset. Pixels follow one
-/// another along w by the map's step, then h, then d, then the image, each between its corners.
+/// another along w by the map's step, then h, then d, then the image, each between its corners; the
+/// first pixel's (w, h, d) lies between them too: lower to dims - 1 + upper.
 template <class... C>
 GG_DEVICE void tma_load_im2col(void* shared, TmaMap map, Mbarrier* barrier, TmaOffsets offsets,
                                C... c) {
@@ -205,6 +214,8 @@ GG_DEVICE void tma_load_im2col(void* shared, TmaMap map, Mbarrier* barrier, TmaO
   sim::tma_load(shared, &map.map->data, barrier, at, true, false, 0, map.where);
 #elif GG_HOPPER
   detail::tma_load_im2col(shared_address(shared), map.map, shared_address(barrier), offsets, c...);
+#else
+  __trap();
 #endif
 }
 
@@ -218,6 +229,8 @@ GG_DEVICE void bulk_load(void* shared, const void* global, int bytes, Mbarrier* 
           "r"(shared_address(shared)),
       "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(shared_address(barrier))
       : "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -227,6 +240,8 @@ GG_DEVICE void tma_prefetch(TmaMap map) {
   sim::tma_prefetch(&map.map->data, map.where);
 #elif GG_HOPPER
   asm volatile("prefetch.tensormap [%0];" ::"l"(map.map) : "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -240,22 +255,22 @@ GG_DEVICE void tma_store(TmaMap map, const void* shared, C... c) {
   detail::tma_put<detail::TmaNone>(map, shared, c...);
 }
 
-/// tensor += box, element by element and atomically. For floats the result depends on the order of
-/// blocks: deterministic only where one block at a time adds to an element.
+/// tensor += box, element by element and atomically; integers wrap. For floats the result depends
+/// on the order of blocks: deterministic only where one block at a time adds to an element.
 template <class... C>
 GG_DEVICE void tma_reduce_add(TmaMap map, const void* shared, C... c) {
   static_assert(sizeof...(C) >= 1 && sizeof...(C) <= 5);
   detail::tma_put<detail::TmaAdd>(map, shared, c...);
 }
 
-/// tensor = min(tensor, box); integers and 16-bit floats.
+/// tensor = min(tensor, box); integers and 16-bit floats. Of a number and NaN it is the number.
 template <class... C>
 GG_DEVICE void tma_reduce_min(TmaMap map, const void* shared, C... c) {
   static_assert(sizeof...(C) >= 1 && sizeof...(C) <= 5);
   detail::tma_put<detail::TmaMin>(map, shared, c...);
 }
 
-/// tensor = max(tensor, box); integers and 16-bit floats.
+/// tensor = max(tensor, box); integers and 16-bit floats. Of a number and NaN it is the number.
 template <class... C>
 GG_DEVICE void tma_reduce_max(TmaMap map, const void* shared, C... c) {
   static_assert(sizeof...(C) >= 1 && sizeof...(C) <= 5);
@@ -271,6 +286,8 @@ GG_DEVICE void bulk_store(void* global, const void* shared, int bytes GG_WHERE) 
                    __cvta_generic_to_global(global)),
                "r"(shared_address(shared)), "r"(bytes)
                : "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -280,6 +297,8 @@ GG_DEVICE void tma_store_commit(GG_WHERE_ONLY) {
   sim::tma_commit(where);
 #elif GG_HOPPER
   asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -290,6 +309,8 @@ GG_DEVICE void tma_store_wait(GG_WHERE_ONLY) {
   sim::tma_wait(N, false, where);
 #elif GG_HOPPER
   asm volatile("cp.async.bulk.wait_group %0;" ::"n"(N) : "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -301,6 +322,8 @@ GG_DEVICE void tma_store_wait_read(GG_WHERE_ONLY) {
   sim::tma_wait(N, true, where);
 #elif GG_HOPPER
   asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(N) : "memory");
+#else
+  __trap();
 #endif
 }
 

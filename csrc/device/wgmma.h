@@ -22,7 +22,12 @@
 //              elements of M or N; stride_bytes between groups of 8 k.
 // Without a swizzle the unit is 8 rows of 16 bytes, contiguous: leading_bytes lies between units
 // along K, stride_bytes between units along M or N.
-// PTX ISA, Asynchronous Warpgroup Level Matrix Instructions. sm_90a.
+//
+// Sums in float are truncated, and integers wrap. For fp8 Hopper is reported to keep only 13
+// fraction bits of the sum (DeepSeek-V3's report, for which DeepGEMM adds up in float every 128 of
+// K; the authors of SageAttention2), and the simulator does so: truncated once for each
+// instruction. We have not measured it. A kernel that needs more adds groups of products up itself.
+// PTX ISA, Asynchronous Warpgroup Level Matrix Instructions. sm_90a; traps elsewhere.
 #pragma once
 
 #include "device/shared_address.h"
@@ -79,7 +84,6 @@ GG_DEVICE constexpr void check_wgmma() {
   static_assert(N >= 8 && N <= 256 && N % 8 == 0, "N is 8, 16, ..., 256");
   static_assert(!is_wgmma_integer<A> || N <= 32 || N % 16 == 0,
                 "8-bit integers: N is 8, 16, 24, 32, 48, ..., 256");
-  static_assert(!is_wgmma_integer<A> || N != 40);
   static_assert(std::is_same_v<A, B> || (is_fp8<A> && is_fp8<B>) ||
                     (is_wgmma_integer<A> && is_wgmma_integer<B>),
                 "A and B are of one type, or both fp8, or both 8-bit integers");
@@ -221,10 +225,13 @@ GG_DEVICE void wgmma(WgmmaAcc<A> (&d)[N / 2], uint64_t a, uint64_t b, bool accum
              where);
 #elif GG_HOPPER
   detail::WgmmaN<N>::template run<A, B, TransA, TransB>(d, a, b, accumulate);
+#else
+  __trap();
 #endif
 }
 
-/// The same with A in registers, which may not be touched before wgmma_wait either.
+/// The same with A in registers, which may not be touched before wgmma_wait either. (The simulator
+/// copies them here, and so does not see it if they are.)
 template <class A, int N, bool TransB = false, class B = A>
 GG_DEVICE void wgmma(WgmmaAcc<A> (&d)[N / 2], const uint32_t (&a)[4], uint64_t b,
                      bool accumulate GG_WHERE) {
@@ -235,6 +242,8 @@ GG_DEVICE void wgmma(WgmmaAcc<A> (&d)[N / 2], const uint32_t (&a)[4], uint64_t b
              where);
 #elif GG_HOPPER
   detail::WgmmaN<N>::template run<A, B, TransB>(d, a, b, accumulate);
+#else
+  __trap();
 #endif
 }
 
@@ -244,6 +253,8 @@ GG_DEVICE void wgmma_fence(GG_WHERE_ONLY) {
   sim::wgmma_fence(where);
 #elif GG_HOPPER
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -253,6 +264,8 @@ GG_DEVICE void wgmma_commit(GG_WHERE_ONLY) {
   sim::wgmma_commit(where);
 #elif GG_HOPPER
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+#else
+  __trap();
 #endif
 }
 
@@ -263,6 +276,8 @@ GG_DEVICE void wgmma_wait(GG_WHERE_ONLY) {
   sim::wgmma_wait(N, where);
 #elif GG_HOPPER
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
+#else
+  __trap();
 #endif
 }
 

@@ -32,8 +32,10 @@ struct MbarrierState {
   unsigned expected = 0, pending = 0, phase = 0;
   int64_t bytes = 0;  ///< still to come in this phase; may be early, so negative
   const Lane* owner = nullptr;
-  bool fenced = false;  ///< fence_mbarrier_init has followed
-  Where where;          ///< of mbarrier_init
+  bool fenced = false;       ///< fence_mbarrier_init has followed
+  bool invalidated = false;  ///< at `where_invalidated`
+  Where where;               ///< of mbarrier_init
+  Where where_invalidated;
 };
 
 constexpr unsigned kMaxMbarriers = 128;  // of a block
@@ -50,10 +52,13 @@ struct Product {
   WgmmaCall call;
   Where where;
   uint32_t group;
+  unsigned warpgroup;
   unsigned issued;  ///< threads so far
   Product* next;    ///< of the free ones
+  // Of each thread, when it issued the product:
   uint32_t* d[kWarpgroup];
   uint32_t a[kWarpgroup][4];
+  uint32_t fences[kWarpgroup];  ///< LaneAsync::proxy_fences
 };
 
 struct Warpgroup {
@@ -187,12 +192,14 @@ class EngineScope {
   void* thread_ = nullptr;  ///< TSan's fiber of the thread
 };
 
-// ---- tma_copy.cpp, wgmma_product.cpp, mbarrier.cpp, cluster.cpp
-// ---------------------------------------------
+// ---- tma_copy.cpp, wgmma_product.cpp, mbarrier.cpp, cluster.cpp ---------------------------------
 
 void run_load(Team& team, Job& job);
 void run_store(Team& team, Job& job);
 void run_product(Team& team, Job& job);
+/// Fails if an operand was written and not fenced when its product was issued; a fence that follows
+/// would be too late, though it may come before the product runs.
+void check_product_proxy(const Block& block, const Product& product);
 /// ASan reports whoever touches an accumulator of a product that is still to run.
 void hide_accumulators(const Warpgroup& warpgroup);
 /// `bytes` have arrived at the barrier, which is in `block`.

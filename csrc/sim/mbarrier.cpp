@@ -76,13 +76,13 @@ void arrive(Block& block, uint64_t* barrier, unsigned bytes, unsigned arrivals, 
 
 MbarrierState& find_mbarrier(Block& block, uint64_t* barrier, const char* name, Where where) {
   if (MbarrierState* state = lookup(block, barrier)) return *state;
-  const MbarrierState* overwritten = lookup_address(block, barrier);
+  const MbarrierState* gone = lookup_address(block, barrier);
   const size_t address = static_cast<size_t>(reinterpret_cast<char*>(barrier) - block.arena);
-  if (overwritten) {
-    fail(where, "%s: the mbarrier at shared address 0x%zx was overwritten; set up at %s:%u", name,
-         address, overwritten->where.file_name(), static_cast<unsigned>(overwritten->where.line()));
-  }
-  fail(where, "%s: no mbarrier_init at shared address 0x%zx", name, address);
+  if (gone == nullptr) fail(where, "%s: no mbarrier_init at shared address 0x%zx", name, address);
+  const Where when = gone->invalidated ? gone->where_invalidated : gone->where;
+  fail(where, "%s: the mbarrier at shared address 0x%zx was %s at %s:%u", name, address,
+       gone->invalidated ? "invalidated" : "overwritten; set up", when.file_name(),
+       static_cast<unsigned>(when.line()));
 }
 
 void check_mbarrier_fenced(const MbarrierState& state, const char* name, Where where) {
@@ -131,6 +131,8 @@ void mbarrier_invalidate(uint64_t* barrier, Where where) {
   }
   *static_cast<Word*>(barrier) = ~uint64_t{0};
   state.owner = nullptr;
+  state.invalidated = true;
+  state.where_invalidated = where;
 }
 
 void fence_mbarrier_init(Where where) {

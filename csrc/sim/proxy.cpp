@@ -40,7 +40,14 @@ void proxy_generic_write(const void* shared, size_t bytes) {
   });
 }
 
-const char* proxy_dirty(const Block& block, const void* shared, size_t bytes) {
+static uint32_t fences_of(const Lane& lane, const Block& block, const Product* product) {
+  const bool issued_it =
+      product && lane.block == &block && lane.linear / kWarpgroup == product->warpgroup;
+  return issued_it ? product->fences[lane.linear % kWarpgroup] : lane.async.proxy_fences;
+}
+
+const char* proxy_dirty(const Block& block, const void* shared, size_t bytes,
+                        const Product* product) {
   if (block.async.proxy.cells == nullptr) return nullptr;
   static thread_local char text[160];
   const Team& team = *block.team;
@@ -48,7 +55,7 @@ const char* proxy_dirty(const Block& block, const void* shared, size_t bytes) {
   for_each_cell(block, shared, bytes, [&](const ProxyState::Cell& cell, size_t i) {
     if (cell.writer == 0 || text[0]) return;
     const Lane& writer = team.lanes[cell.writer - 1];
-    if (writer.async.proxy_fences != cell.fences) return;
+    if (static_cast<int32_t>(fences_of(writer, block, product) - cell.fences) > 0) return;
     const uint3 t = writer.thread_index;
     snprintf(text, sizeof text,
              "thread (%u, %u, %u) wrote shared address 0x%zx and did not call fence_proxy_async",

@@ -13,6 +13,7 @@
 namespace gg::sim {
 
 struct Block;
+struct Product;
 
 /// Who wrote each 4 bytes of a block's shared memory last, and after how many fences.
 struct ProxyState {
@@ -28,7 +29,9 @@ struct ProxyState {
 void proxy_generic_write(const void* shared, size_t bytes);
 
 /// A description of the first byte that somebody wrote without a fence; null if there is none.
-const char* proxy_dirty(const Block& block, const void* shared, size_t bytes);
+/// Fences count up to now, or, of the threads that issued `product`, up to then.
+const char* proxy_dirty(const Block& block, const void* shared, size_t bytes,
+                        const Product* product = nullptr);
 
 /// The asynchronous proxy has written these bytes itself.
 void proxy_async_write(Block& block, const void* shared, size_t bytes);

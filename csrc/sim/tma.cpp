@@ -20,6 +20,25 @@ void check_map(const TensorMapData* map, const TmaCoordinates& at, bool im2col, 
   }
 }
 
+/// PTX ISA, Tensor Im2col Mode: the widths of an offset, and where the first pixel may lie.
+void check_pixels(const TensorMapData& map, const TmaCoordinates& at, const char* name,
+                  Where where) {
+  const int spatial = map.rank - 2;
+  const int limit = spatial == 1 ? 65535 : spatial == 2 ? 255 : 31;
+  for (int i = 0; i < spatial; i++) {
+    const char dimension = "whd"[i];
+    if (at.offset[i] > limit) {
+      fail(where, "%s: offset %d of %c; with a map of rank %d it must be 0 to %d", name,
+           at.offset[i], dimension, map.rank, limit);
+    }
+    const int64_t last = map.dim[i + 1] + map.upper[i] - 1;
+    if (at.c[i + 1] < map.lower[i] || at.c[i + 1] > last) {
+      fail(where, "%s: starts at %c = %d, outside the map's corners: %d to %lld", name, dimension,
+           at.c[i + 1], map.lower[i], static_cast<long long>(last));
+    }
+  }
+}
+
 void check_box(const Job& job, const void* shared, const char* name, Where where) {
   const unsigned bytes = box_bytes(job);
   const int pattern = job.bulk ? 16 : 8 * job.map.swizzle_bytes;
@@ -125,6 +144,7 @@ void tma_load(void* shared, const TensorMapData* map, uint64_t* barrier, const T
   const char* name = im2col ? "tma_load_im2col" : multicast ? "tma_load_multicast" : "tma_load";
   need_hopper(name, where);
   check_map(map, at, im2col, name, where);
+  if (im2col) check_pixels(*map, at, name, where);
   Job& job = job_with_map(JobKind::load, map, shared, at, where);
   job.barrier = barrier;
   job.mask = multicast ? mask : 1u << job.lane->block->async.rank;

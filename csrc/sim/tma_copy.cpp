@@ -1,5 +1,9 @@
 // TMA: moving a box between global and shared memory. Issuing it is in tma.cpp.
 
+#include <bit>
+#include <cmath>
+#include <type_traits>
+
 #include "device/tensor_map.h"
 #include "sim/count.h"
 #include "sim/tma.h"
@@ -114,7 +118,22 @@ void check_row(const Job& job, const Row& row, bool write) {
 
 // ---- copying -----------------------------------------------------------------------------------
 
-void load_unit(const Job& job, char* shared, const Row& row, int first, int last) {
+/// The bits of a float rounded to 10 fraction bits, to nearest, ties to even; infinities and NaN as
+/// they are.
+uint32_t round_to_tf32(uint32_t bits) {
+  if ((bits & 0x7f800000u) == 0x7f800000u) return bits;
+  return (bits + 0xfffu + (bits >> 13 & 1)) & ~0x1fffu;
+}
+
+void round_unit(const Job& job, char* shared) {
+  if (job.bulk || static_cast<TensorType>(job.map.type) != TensorType::tf32) return;
+  uint32_t words[kUnit / 4];
+  __builtin_memcpy(words, shared, kUnit);
+  for (uint32_t& word : words) word = round_to_tf32(word);
+  __builtin_memcpy(shared, words, kUnit);
+}
+
+void copy_unit(const Job& job, char* shared, const Row& row, int first, int last) {
   const int element = job.bulk ? 1 : job.map.element_bytes;
   if (row.data && first >= row.begin && last <= row.end) {
     __builtin_memcpy(shared, row.data + first * element, kUnit);
@@ -138,10 +157,20 @@ void update(char* p, F f) {
   }
 }
 
+/// Sums wrap.
 template <class T>
 T combine(TmaReduce op, T a, T b) {
-  if (op == TmaReduce::add) return static_cast<T>(a + b);
+  using Unsigned = std::make_unsigned_t<T>;
+  if (op == TmaReduce::add) return static_cast<T>(static_cast<Unsigned>(a) + Unsigned(b));
   return (op == TmaReduce::min) == (b < a) ? b : a;
+}
+
+/// As PTX's min and max: of a number and NaN the number, and -0 is below +0.
+float combine(TmaReduce op, float a, float b) {
+  if (op == TmaReduce::add) return a + b;
+  if (std::isnan(a) || std::isnan(b)) return std::isnan(a) ? b : a;
+  const bool below = b < a || (b == a && std::signbit(b));
+  return (op == TmaReduce::min) == below ? b : a;
 }
 
 template <class T, class Word>
@@ -207,7 +236,8 @@ void run_load(Team& team, Job& job) {
       proxy_async_write(block, shared, bytes);
       count_bulk(shared, bytes, true, job.where);
       for_each_unit(job, block, [&](char* unit, const Row& row, int first, int last) {
-        load_unit(job, unit, row, first, last);
+        copy_unit(job, unit, row, first, last);
+        round_unit(job, unit);
       });
       release(barrier);
     });

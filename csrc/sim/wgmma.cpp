@@ -16,9 +16,8 @@ Warpgroup& warpgroup_of(const Lane& lane, Where where) {
   return lane.block->async.warpgroups[index];
 }
 
-Product& begin_product(Team& team, Warpgroup& g, const WgmmaCall& call, uint32_t group,
-                       Where where) {
-  Engine& e = team.engine;
+Product& begin_product(const Lane& lane, Warpgroup& g, const WgmmaCall& call, Where where) {
+  Engine& e = lane.block->team->engine;
   if (g.issued - g.done == kMaxProducts || e.free_products == nullptr) {
     fail(where, "wgmma: more than %u products under way", kMaxProducts);
   }
@@ -26,7 +25,8 @@ Product& begin_product(Team& team, Warpgroup& g, const WgmmaCall& call, uint32_t
   e.free_products = p.next;
   p.call = call;
   p.where = where;
-  p.group = group;
+  p.group = lane.async.product_groups;
+  p.warpgroup = lane.linear / kWarpgroup;
   p.issued = 0;
   g.products[g.issued++ % kMaxProducts] = &p;
   return p;
@@ -89,17 +89,19 @@ void wgmma(const WgmmaCall& call, Where where) {
     fail(where, "wgmma: wgmma_fence comes first, after each wgmma_wait<0> too");
   }
   const bool first = a.products == g.issued;
-  Product& p = first ? begin_product(team, g, call, a.product_groups, where)
-                     : *g.products[a.products % kMaxProducts];
+  Product& p = first ? begin_product(lane, g, call, where) : *g.products[a.products % kMaxProducts];
   if (!first) check_same(p, call, a.product_groups, where);
   const unsigned thread = lane.linear % kWarpgroup, index = lane.linear / kWarpgroup;
   p.d[thread] = call.d;
+  p.fences[thread] = a.proxy_fences;
+  // Hardware reads A's registers while the product runs; writing them too early is not seen here.
   if (call.a) __builtin_memcpy(p.a[thread], call.a, 16);
   a.products++;
   a.products_open = a.products_uncommitted = true;
   a.product_where = where;
   release(block.tag(kWarpgroupTags + 2 * index));
   if (++p.issued < kWarpgroup) return;
+  check_product_proxy(block, p);
   if (team.run->schedule.async != Async::eager) hide_accumulators(g);
   Job& job = new_job(team, JobKind::product, where);
   job.warpgroup = index;

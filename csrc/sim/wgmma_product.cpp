@@ -1,7 +1,8 @@
 // wgmma: the product itself. Issuing it is in wgmma.cpp.
 //
 // Products and their sum with d are formed in double and then truncated to float, because tensor
-// cores truncate. A and B are read from shared memory when the product runs.
+// cores truncate; for fp8 to 13 fraction bits (wgmma.h). A and B are read from shared memory when
+// the product runs.
 
 #include "device/types.h"
 #include "sim/count.h"
@@ -87,7 +88,6 @@ const char* read_unit(const Job& job, uint32_t address) {
              "load in flight",
              address);
   }
-  if (const char* text = proxy_dirty(block, p, 16)) fail_job(job, "wgmma: %s", text);
   tsan_read(p, 16);
   return p;
 }
@@ -122,27 +122,37 @@ int convert_unit(WgmmaType type, const char* p, T (&out)[16]) {
   }
 }
 
-/// Calls put(mn, k, value) for every element of an operand of `rows` rows in shared memory.
-template <class T, class Put>
-void read_operand(const Job& job, const Layout& layout, WgmmaType type, int rows, Put put) {
-  T values[16];
+/// Calls f(address, mn, k) for every 16 bytes of an operand of `rows` rows in shared memory; mn and
+/// k are counted in units of 16 bytes in the dimension that is contiguous, else in elements.
+template <class F>
+void for_each_unit(const Layout& layout, int rows, F f) {
   if (layout.trans) {
     for (int unit = 0; unit < rows / 8; unit++) {
       for (int k = 0; k < 16; k++) {
-        const uint32_t at = layout.mn_major(static_cast<uint32_t>(unit), static_cast<uint32_t>(k));
-        convert_unit(type, read_unit(job, at), values);
-        for (int i = 0; i < 8; i++) put(8 * unit + i, k, values[i]);
+        f(layout.mn_major(static_cast<uint32_t>(unit), static_cast<uint32_t>(k)), unit, k);
       }
     }
     return;
   }
   for (int mn = 0; mn < rows; mn++) {
     for (int unit = 0; unit < 2; unit++) {
-      const uint32_t at = layout.k_major(static_cast<uint32_t>(mn), static_cast<uint32_t>(unit));
-      const int n = convert_unit(type, read_unit(job, at), values);
-      for (int i = 0; i < n; i++) put(mn, n * unit + i, values[i]);
+      f(layout.k_major(static_cast<uint32_t>(mn), static_cast<uint32_t>(unit)), mn, unit);
     }
   }
+}
+
+/// Calls put(mn, k, value) for every element.
+template <class T, class Put>
+void read_operand(const Job& job, const Layout& layout, WgmmaType type, int rows, Put put) {
+  T values[16];
+  for_each_unit(layout, rows, [&](uint32_t address, int mn, int k) {
+    const int n = convert_unit(type, read_unit(job, address), values);
+    if (layout.trans) {
+      for (int i = 0; i < 8; i++) put(8 * mn + i, k, values[i]);
+    } else {
+      for (int i = 0; i < n; i++) put(mn, n * k + i, values[i]);
+    }
+  });
 }
 
 /// The same for A in registers: register j of a thread is 4 bytes of a row.
@@ -166,16 +176,22 @@ void read_registers(const Product& p, Put put) {
 typedef double Double4 __attribute__((vector_size(32)));
 typedef float Float4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef int64_t Long4 __attribute__((vector_size(32)));
-typedef int32_t Int8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef uint32_t Unsigned8 __attribute__((vector_size(32), aligned(4), may_alias));
 
-/// To float toward zero: what a float's significand has no room for is cut off.
-Float4 truncate(Double4 x) {
-  const Long4 bits = reinterpret_cast<Long4>(x) & ~((int64_t{1} << 29) - 1);
+/// How many fraction bits of a sum the tensor cores keep: a float's, or for fp8 what others report
+/// of Hopper.
+int kept_bits(WgmmaType type) {
+  return type == WgmmaType::e4m3 || type == WgmmaType::e5m2 ? 13 : 23;
+}
+
+/// To float toward zero, with `kept` of a double's 52 fraction bits.
+Float4 truncate(Double4 x, int kept) {
+  const Long4 bits = reinterpret_cast<Long4>(x) & ~((int64_t{1} << (52 - kept)) - 1);
   return __builtin_convertvector(reinterpret_cast<Double4>(bits), Float4);
 }
 
 /// Two rows by eight columns at a time stay in registers.
-void multiply(WgmmaTiles& t, int n, int k) {
+void multiply(WgmmaTiles& t, int n, int k, int kept) {
   for (int i = 0; i < 64; i += 2) {
     for (int j = 0; j < n; j += 8) {
       Double4 sum[2][2];
@@ -193,20 +209,23 @@ void multiply(WgmmaTiles& t, int n, int k) {
         sum[1][1] += a1 * b1;
       }
       for (int r = 0; r < 4; r++) {
-        *reinterpret_cast<Float4*>(&t.d[i + r / 2][j + r % 2 * 4]) = truncate(sum[r / 2][r % 2]);
+        *reinterpret_cast<Float4*>(&t.d[i + r / 2][j + r % 2 * 4]) =
+            truncate(sum[r / 2][r % 2], kept);
       }
     }
   }
 }
 
+/// Sums wrap, so they are formed without a sign.
 void multiply_integers(WgmmaTiles& t, int n, int k) {
   for (int i = 0; i < 64; i++) {
     for (int j = 0; j < n; j += 8) {
-      Int8 sum = *reinterpret_cast<const Int8*>(&t.d_int[i][j]);
+      Unsigned8 sum = *reinterpret_cast<const Unsigned8*>(&t.d_int[i][j]);
       for (int l = 0; l < k; l++) {
-        sum += t.a_int[i][l] * *reinterpret_cast<const Int8*>(&t.b_int[l][j]);
+        const uint32_t a = static_cast<uint32_t>(t.a_int[i][l]);
+        sum += a * *reinterpret_cast<const Unsigned8*>(&t.b_int[l][j]);
       }
-      *reinterpret_cast<Int8*>(&t.d_int[i][j]) = sum;
+      *reinterpret_cast<Unsigned8*>(&t.d_int[i][j]) = sum;
     }
   }
 }
@@ -248,7 +267,7 @@ void compute(const Job& job, const Product& p, WgmmaTiles& tiles) {
       read_operand<double>(job, a, c.a_type, 64, put_a);
     }
     read_operand<double>(job, b, c.b_type, c.n, [&](int n, int l, double v) { tiles.b[l][n] = v; });
-    multiply(tiles, c.n, k);
+    multiply(tiles, c.n, k, kept_bits(c.a_type));
   }
 }
 
@@ -264,6 +283,18 @@ void show_accumulators(const Product& p) {
 }
 
 }  // namespace
+
+void check_product_proxy(const Block& block, const Product& p) {
+  if (block.async.proxy.cells == nullptr) return;
+  const WgmmaCall& c = p.call;
+  const auto check = [&](uint32_t address, int, int) {
+    if (address + 16 > kArenaBytes) return;  // read_unit reports it
+    const char* text = proxy_dirty(block, block.arena + address, 16, &p);
+    if (text) fail(p.where, "wgmma: %s", text);
+  };
+  if (c.a == nullptr) for_each_unit(Layout(c.a_descriptor, c.trans_a), 64, check);
+  for_each_unit(Layout(c.b_descriptor, c.trans_b), c.n, check);
+}
 
 void hide_accumulators(const Warpgroup& g) {
   if (!kAsan) return;

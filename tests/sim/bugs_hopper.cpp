@@ -136,6 +136,25 @@ __global__ void product_of_written(const bf16* x, float* y, bool fenced) {
   y[threadIdx.x] = d[0] + d[1] + d[2] + d[3];
 }
 
+// One thread's writes are fenced after everybody has issued the product, or before.
+__global__ void product_of_one(const bf16* x, float* y, bool late) {
+  bf16* tile = shared_dynamic<bf16>();
+  if (threadIdx.x == 5) {
+    for (int i = 0; i < 1152; i++) tile[i] = x[i];
+    if (!late) fence_proxy_async();
+  }
+  __syncthreads();
+  float d[4] = {};
+  const uint64_t a = wgmma_descriptor(tile, 1024, 128, Swizzle::none);
+  const uint64_t b = wgmma_descriptor(tile + 1024, 128, 128, Swizzle::none);
+  wgmma_fence();
+  wgmma<bf16, 8>(d, a, b, false);  // BUG: late_fence
+  if (late) fence_proxy_async();
+  wgmma_commit();
+  wgmma_wait<0>();
+  y[threadIdx.x] = d[0] + d[1] + d[2] + d[3];
+}
+
 // Accumulators are looked at before their product is waited for.
 __global__ void early_look(const bf16* x, float* y, bool waits) {
   bf16* tile = shared_dynamic<bf16>();
@@ -226,6 +245,14 @@ static void run_written(bool fenced) {
   });
 }
 
+static void run_late(bool late) {
+  static bool which;
+  which = late;
+  run_products(1, [](const bf16* x, float* y) {
+    launch(product_of_one, 1, 128, 2304, nullptr, x, y, which);
+  });
+}
+
 static void run_look(bool waits) {
   static bool which;
   which = waits;
@@ -249,4 +276,5 @@ BOTH(no_proxy_fence, run_store(Bug::no_proxy_fence), run_store(Bug::none))
 BOTH(leave_early, run_neighbour(true), run_neighbour(false))
 BOTH(early_release, run_release(Bug::early_release), run_release(Bug::none))
 BOTH(unfenced_product, run_written(false), run_written(true))
+BOTH(late_fence, run_late(true), run_late(false))
 BOTH(early_look, run_look(false), run_look(true))

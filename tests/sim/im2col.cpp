@@ -91,3 +91,46 @@ CASE(tma_im2col) {
   check_im2col(two, 32, 16, 11, Swizzle::k64);  // runs past the last channel
   check_im2col(three, 40, 4, 7, Swizzle::none);
 }
+
+// ---- misuse ------------------------------------------------------------------------------------
+
+#define AT(comment) check_line(__FILE__, comment)
+
+__global__ void load_one(const __grid_constant__ TensorMap map, int rank, int w, int h, int d,
+                         TmaOffsets at) {
+  GG_SHARED(full, Mbarrier[1]);
+  float* tile = shared_dynamic<float>();
+  set_up(full);
+  if (threadIdx.x == 0) {
+    mbarrier_expect_tx(full, 64);
+    if (rank == 3) tma_load_im2col(tile, &map, full, at, 0, w, 9);        // 3
+    if (rank == 4) tma_load_im2col(tile, &map, full, at, 0, w, h, 9);     // 4
+    if (rank == 5) tma_load_im2col(tile, &map, full, at, 0, w, h, d, 9);  // 5
+  }
+  mbarrier_wait(full, 0);
+}
+
+CASE(tma_im2col_misuse) {
+  Aligned<float> x(4 * 6 * 5 * 4 * 2);
+  // W is 6, H 5, D 4; pixels start at -1 and end at W - 3, H, D - 2.
+  const int64_t dims[5] = {4, 6, 5, 4, 2}, strides[4] = {16, 96, 480, 1920};
+  const int64_t dims4[4] = {4, 6, 5, 8}, dims3[3] = {4, 6, 40};
+  const int lower[3] = {-1, 0, -1}, upper[3] = {-2, 1, -1}, step[3] = {1, 1, 1};
+  const auto load = [&](int rank, int w, int h, int d, TmaOffsets at) {
+    const int64_t* shape = rank == 5 ? dims : rank == 4 ? dims4 : dims3;
+    launch(load_one, 1, 32, 128, nullptr,
+           tensor_map_im2col(TensorType::f32, rank, x.data, shape, strides,
+                             {lower, upper, step, 4, 4}, Swizzle::none),
+           rank, w, h, d, at);
+  };
+  load(3, -1, 0, 0, {65535});
+  load(4, 3, 5, 0, {255, 255});
+  load(5, 3, 5, 2, {31, 31, 31});
+  CHECK_THROWS([&] { load(4, 0, 0, 0, {256, 0}); }, AT("4"), "offset 256 of w", "0 to 255");
+  CHECK_THROWS([&] { load(4, 0, 0, 0, {0, 256}); }, AT("4"), "offset 256 of h", "0 to 255");
+  CHECK_THROWS([&] { load(5, 0, 0, 0, {0, 0, 32}); }, AT("5"), "offset 32 of d", "0 to 31");
+  CHECK_THROWS([&] { load(3, -2, 0, 0, {}); }, AT("3"), "starts at w = -2", "-1 to 3");
+  CHECK_THROWS([&] { load(4, 4, 0, 0, {}); }, AT("4"), "starts at w = 4", "-1 to 3");
+  CHECK_THROWS([&] { load(4, 0, 6, 0, {}); }, AT("4"), "starts at h = 6", "0 to 5");
+  CHECK_THROWS([&] { load(5, 0, 0, 3, {}); }, AT("5"), "starts at d = 3", "-1 to 2");
+}

@@ -88,6 +88,7 @@ enum class Mistake {
   too_many,
   overwritten,
   invalidate_in_use,
+  invalidated,
   no_bytes,
   parity_2,
   not_fenced,
@@ -104,6 +105,7 @@ __global__ void misuse(Mistake mistake, int* global) {
     if (mistake != Mistake::not_fenced) fence_mbarrier_init();
   }
   __syncthreads();
+  if (mistake == Mistake::invalidated && threadIdx.x == 0) mbarrier_invalidate(bar);  // gone
   if (mistake == Mistake::overwritten && threadIdx.x == 0) bar[0] = 7;
   if (mistake == Mistake::outside) mbarrier_arrive(reinterpret_cast<Mbarrier*>(global));  // outside
   if (threadIdx.x == 0) {
@@ -132,6 +134,7 @@ CASE(mbarrier_misuse) {
   CHECK_THROWS([] { make(Mistake::overwritten); }, AT("expect"), "was overwritten", AT("init"));
   CHECK_THROWS([] { make(Mistake::invalidate_in_use); }, AT("invalidate"), "in use",
                "128 bytes are missing");
+  CHECK_THROWS([] { make(Mistake::invalidated); }, AT("expect"), "was invalidated at", AT("gone"));
   CHECK_THROWS([] { make(Mistake::parity_2); }, AT("wait"), "parity is 2");
   CHECK_THROWS([] { make(Mistake::not_fenced); }, AT("load"), "no fence_mbarrier_init after",
                AT("init"));

@@ -2,7 +2,8 @@
 
 Their programs are built and run as in test_simulator.py, in every order and with asynchronous work
 done at once, late, or at random. Where there is an nvcc, ``hopper_primitives.cu`` shows that each
-primitive compiles for sm_90a to the instruction it stands for, and to nothing elsewhere.
+primitive compiles for sm_90a to the instruction it stands for, and elsewhere to nothing or, where a
+kernel does not ask for Hopper, to a trap.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def test_primitives(primitives: Path, order: str, seed: int, async_mode: str) ->
     status, output = build.run(primitives, *arguments)
     assert status == 0, output
     assert "FAILED" not in output and "WARNING" not in output, output
-    assert output.count("ok ") == 27
+    assert output.count("ok ") == 32
 
 
 def test_primitives_on_several_cpu_threads(primitives: Path) -> None:
@@ -82,6 +83,7 @@ SEEN: dict[str, list[tuple[str, str, str]]] = {
     "no_store_wait": [("plain", "lazy", NUMBERS), ("tsan", "eager", RACE)],
     "no_proxy_fence": [("counters", mode, NO_FENCE) for mode in ASYNC],
     "unfenced_product": [("counters", mode, NO_FENCE) for mode in ASYNC],
+    "late_fence": [("counters", mode, NO_FENCE) for mode in ASYNC],
     "leave_early": [
         ("plain", "eager", NUMBERS),
         ("asan", "eager", POISON),
@@ -100,6 +102,7 @@ AT_THE_LINE = {
     ("no_store_wait", RACE),
     ("no_proxy_fence", NO_FENCE),
     ("unfenced_product", NO_FENCE),
+    ("late_fence", NO_FENCE),
     ("leave_early", POISON),
     ("leave_early", RACE),
     ("early_look", POISON),
@@ -197,11 +200,11 @@ PRODUCTS = [
 OURS = re.compile(r"mbarrier\.|cp\.(reduce\.)?async\.bulk|wgmma\.|setmaxnreg|cluster|fence\.proxy")
 
 
-def _nvcc(folder: Path, architecture: str, *flags: str) -> Path:
+def _nvcc(folder: Path, architecture: str, *flags: str, source: Path = PRIMITIVES) -> Path:
     assert NVCC is not None
-    target = folder / f"primitives_{architecture}{'.ptx' if '-ptx' in flags else '.o'}"
+    target = folder / f"{source.stem}_{architecture}{'.ptx' if '-ptx' in flags else '.o'}"
     command = [NVCC, "-std=c++20", f"-I{build.CSRC}", "-DGG_CUDA", "--Werror", "all-warnings"]
-    command += [f"-arch={architecture}", *flags, str(PRIMITIVES), "-o", str(target)]
+    command += [f"-arch={architecture}", *flags, str(source), "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return target
@@ -236,8 +239,7 @@ def test_product_is_emitted(ptx: str, name: str, shared: str, registers: str) ->
 @needs_nvcc
 def test_assembles_without_spills(folder: Path) -> None:
     assert NVCC is not None
-    source = folder / "primitives_sm_90a.ptx"
-    _nvcc(folder, "sm_90a", "-ptx")
+    source = _nvcc(folder, "sm_90a", "-ptx")
     ptxas = Path(os.path.realpath(NVCC)).with_name("ptxas")
     command = [str(ptxas), "-arch=sm_90a", "-v", str(source), "-o", str(folder / "p.cubin")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -251,6 +253,29 @@ def test_elsewhere_there_is_nothing(folder: Path, architecture: str) -> None:
     text = _nvcc(folder, architecture, "-ptx").read_text()
     assert text.count(".entry") == 13
     assert not OURS.search(text), OURS.findall(text)
+
+
+@needs_nvcc
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_90", "sm_120"])
+def test_elsewhere_primitives_trap(folder: Path, architecture: str) -> None:
+    source = build.HERE / "hopper_elsewhere.cu"
+    text = _nvcc(folder, architecture, "-ptx", source=source).read_text()
+    bodies = text.split(".entry ")[1:]
+    names = {re.findall(r"\w+", body)[0]: "trap;" in body for body in bodies}
+    assert len(names) == 33
+    assert [n for n, traps in names.items() if not traps] == ["_Z7answersPj"], names
+    assert not OURS.search(re.sub(r"_Z\w+", "", text))
+
+
+@needs_nvcc
+def test_encoding_binds_a_context(folder: Path) -> None:
+    """Once for each thread, and only where none is bound."""
+    sources = [build.HERE / f for f in ("tensor_map_context.cu", "tensor_map_runtime.cpp")]
+    objects = [str(_nvcc(folder, "sm_90a", "-c", source=source)) for source in sources]
+    program = folder / "tensor_map_context"
+    subprocess.run(["g++", *objects, "-pthread", "-o", str(program)], check=True)
+    _, output = build.run(program)
+    assert output == "bound 3 times\n"
 
 
 @needs_nvcc

@@ -2,6 +2,7 @@
 // and what is wrong to do.
 
 #include <algorithm>
+#include <cmath>
 
 #include "hopper.h"
 
@@ -144,6 +145,44 @@ CASE(tma_swizzles) {
   }
 }
 
+// ---- tf32 --------------------------------------------------------------------------------------
+
+__global__ void load_tf32(const __grid_constant__ TensorMap map, uint32_t* y) {
+  GG_SHARED(full, Mbarrier[1]);
+  uint32_t* tile = shared_dynamic<uint32_t>();
+  set_up(full);
+  if (threadIdx.x == 0) {
+    mbarrier_expect_tx(full, 128);
+    tma_load(tile, &map, full, -2);
+  }
+  mbarrier_wait(full, 0);
+  y[threadIdx.x] = tile[threadIdx.x];
+}
+
+CASE(tma_rounds_to_tf32) {
+  constexpr uint32_t numbers[][2] = {
+      {0x3f800000, 0x3f800000}, {0x3f800fff, 0x3f800000},  // below half
+      {0x3f801000, 0x3f800000}, {0x3f803000, 0x3f804000},  // ties, to even
+      {0xbf801001, 0xbf802000}, {0x3fffffff, 0x40000000},  // above half; carries
+      {0x7f7fffff, 0x7f800000}, {0x00001800, 0x00002000},  // to infinity; a subnormal
+      {0x7f800000, 0x7f800000}, {0xff800000, 0xff800000},  // infinities
+      {0x7f800001, 0x7f800001}, {0x7fffffff, 0x7fffffff},  // NaN
+  };
+  constexpr int n = 12;
+  Aligned<uint32_t> x(n), y(32);
+  for (int i = 0; i < n; i++) x[i] = numbers[i][0];
+  const int64_t dims[1] = {n}, strides[1] = {0};
+  const int box[1] = {32};
+  const auto load = [&](TensorType type) {
+    launch(load_tf32, 1, 32, 128, nullptr,
+           tensor_map_tiled(type, 1, x.data, dims, strides, box, Swizzle::none), y.data);
+  };
+  load(TensorType::tf32);  // two words of the box lie before the tensor, 18 behind it
+  for (int i = 0; i < 32; i++) CHECK_EQ(y[i], i >= 2 && i < n + 2 ? numbers[i - 2][1] : 0);
+  load(TensorType::f32);
+  for (int i = 0; i < n; i++) CHECK_EQ(y[i + 2], x[i]);
+}
+
 // ---- reductions --------------------------------------------------------------------------------
 
 enum class Reduce { add, min, max };
@@ -197,6 +236,55 @@ CASE(tma_reductions) {
   check_reduce<float>(TensorType::f32, Reduce::add);
   CHECK_THROWS([] { check_reduce<float>(TensorType::f32, Reduce::max); }, AT("max"),
                "not for this type");
+}
+
+// One element of every kind of corner: sums wrap; min and max choose the number, and -0 below +0,
+// whichever side it is on.
+template <class T>
+__global__ void reduce_one(const __grid_constant__ TensorMap map, Reduce op, T value) {
+  T* tile = shared_dynamic<T>();
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < 16; i++) tile[i] = value;
+    fence_proxy_async();
+    if (op == Reduce::add) tma_reduce_add(&map, tile, 0);
+    if (op == Reduce::min) tma_reduce_min(&map, tile, 0);
+    if (op == Reduce::max) tma_reduce_max(&map, tile, 0);
+    tma_store_commit();
+    tma_store_wait<0>();
+  }
+}
+
+template <class T>
+T reduced(TensorType type, Reduce op, T there, T value) {
+  Aligned<T> y(16);
+  for (int i = 0; i < 16; i++) y[i] = there;
+  const int64_t dims[1] = {16}, strides[1] = {0};
+  const int box[1] = {16};
+  launch(reduce_one<T>, 1, 32, 128, nullptr,
+         tensor_map_tiled(type, 1, y.data, dims, strides, box, Swizzle::none), op, value);
+  return y[15];
+}
+
+template <class T>
+void check_nan_and_zero(TensorType type) {
+  const T one = from_float<T>(1), nan = from_float<T>(NAN);
+  const T zero = from_float<T>(0.0f), minus_zero = from_float<T>(-0.0f);
+  for (Reduce op : {Reduce::min, Reduce::max}) {
+    CHECK_EQ(reduced(type, op, one, nan).bits, one.bits);
+    CHECK_EQ(reduced(type, op, nan, one).bits, one.bits);
+    CHECK(std::isnan(to_float(reduced(type, op, nan, nan))));
+    const T expected = op == Reduce::min ? minus_zero : zero;
+    CHECK_EQ(reduced(type, op, zero, minus_zero).bits, expected.bits);
+    CHECK_EQ(reduced(type, op, minus_zero, zero).bits, expected.bits);
+  }
+}
+
+CASE(tma_reduction_corners) {
+  CHECK_EQ(reduced<int32_t>(TensorType::i32, Reduce::add, INT32_MAX, 2), INT32_MIN + 1);
+  CHECK_EQ(reduced<int64_t>(TensorType::i64, Reduce::add, INT64_MIN, -1), INT64_MAX);
+  CHECK_EQ(reduced<uint32_t>(TensorType::u32, Reduce::add, UINT32_MAX, 2), 1u);
+  check_nan_and_zero<f16>(TensorType::f16);
+  check_nan_and_zero<bf16>(TensorType::bf16);
 }
 
 // Groups of stores: two under way, the older waited for before its tile is filled again.

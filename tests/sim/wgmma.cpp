@@ -202,7 +202,7 @@ __global__ void add_small(uint32_t a_bits, uint32_t b_bits, float* y) {
   for (int i = threadIdx.x; i < 64; i += 128) b[i] = i % 4 == 0 && i < 32 ? b_bits : 0;
   fence_proxy_async();
   __syncthreads();
-  float d[4] = {1, 1, -1, -1};
+  float d[4] = {1, -1, 1, -1};  // A is 0 in the rows of the last two
   wgmma_fence();
   wgmma<A, 8>(d, registers, wgmma_descriptor(tile, 128, 128, Swizzle::none), true);
   wgmma_commit();
@@ -216,9 +216,51 @@ CASE(wgmma_truncates) {
   CHECK_EQ(y[0], 1.0f);
   launch(add_small<f16>, 1, 128, 256, nullptr, 0x1000u, 0x0e00u, y.data);  // 2^-11, 1.5 * 2^-12
   CHECK_EQ(y[0], 1.0f + 0x1p-23f);
-  CHECK_EQ(y[2], -1.0f);
+  CHECK_EQ(y[3], -1.0f);
   launch(add_small<tf32>, 1, 128, 256, nullptr, 0x3f801fffu, 0x3f800fffu, y.data);  // as 1 and 1
   CHECK_EQ(y[0], 2.0f);
+}
+
+// Of 1 + v and -1 + v, where v sums `count` products a b of fp8, 13 fraction bits are kept.
+template <class A>
+void check_fp8_sum(uint8_t a, uint8_t b, int count, float above, float below) {
+  Aligned<float> y(512);
+  launch(add_small<A>, 1, 128, 256, nullptr, a * (count == 1 ? 0x1u : 0x01010101u), b * 0x01010101u,
+         y.data);
+  CHECK_EQ(y[0], above);
+  CHECK_EQ(y[1], below);
+}
+
+CASE(wgmma_fp8_truncates) {
+  // e4m3: 0x01 is 2^-9, 0x08 2^-6, 0x10 2^-5, 0x18 2^-4. e5m2: 0x20 is 2^-7, 0x24 2^-6.
+  check_fp8_sum<f8e4m3>(0x01, 0x08, 1, 1, -1 + 0x1p-14f);  // v is 2^-15
+  check_fp8_sum<f8e4m3>(0x01, 0x10, 1, 1, -1 + 0x1p-14f);
+  check_fp8_sum<f8e4m3>(0x01, 0x10, 4, 1 + 0x1p-12f, -1 + 0x1p-12f);
+  check_fp8_sum<f8e4m3>(0x01, 0x18, 1, 1 + 0x1p-13f, -1 + 0x1p-13f);
+  check_fp8_sum<f8e5m2>(0x20, 0x20, 1, 1, -1 + 0x1p-14f);
+  check_fp8_sum<f8e5m2>(0x20, 0x24, 1, 1 + 0x1p-13f, -1 + 0x1p-13f);
+}
+
+// Sums of integers wrap.
+__global__ void add_to_largest(int32_t* y) {
+  char* tile = shared_dynamic<char>();
+  for (int i = threadIdx.x; i < 256; i += 128) tile[i] = 2;
+  fence_proxy_async();
+  __syncthreads();
+  const uint32_t registers[4] = {0x01010101, 0x01010101, 0x01010101, 0x01010101};
+  int32_t d[4] = {INT32_MAX, INT32_MAX - 63, INT32_MIN, 0};
+  wgmma_fence();
+  wgmma<int8_t, 8>(d, registers, wgmma_descriptor(tile, 128, 128, Swizzle::none), true);
+  wgmma_commit();
+  wgmma_wait<0>();
+  for (int i = 0; i < 4; i++) y[threadIdx.x * 4 + i] = d[i];
+}
+
+CASE(wgmma_integers_wrap) {
+  Aligned<int32_t> y(512);
+  launch(add_to_largest, 1, 128, 256, nullptr, y.data);
+  const int32_t expected[4] = {INT32_MIN + 63, INT32_MIN, INT32_MIN + 64, 64};
+  for (int i = 0; i < 512; i++) CHECK_EQ(y[i], expected[i % 4]);
 }
 
 // ---- misuse ------------------------------------------------------------------------------------
