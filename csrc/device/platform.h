@@ -48,8 +48,8 @@ namespace gg {
 /// cudaStream_t on CUDA; ignored by the simulator, which runs a launch at once.
 using Stream = void*;
 
-/// For `if constexpr` in kernels whose body needs an architecture: where it is false the body stays
-/// empty, and the host does not launch the kernel (architecture() in launch.h).
+/// For `if constexpr` in kernels whose body needs an architecture: where it is false the body only
+/// traps, and the host does not launch the kernel (code_architecture in core/built_for.h).
 constexpr bool kDeviceHas80 = GG_ARCH_AT_LEAST(80);
 constexpr bool kDeviceHasHopper = GG_HOPPER;
 

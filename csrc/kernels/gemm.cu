@@ -8,31 +8,27 @@
 namespace gg {
 namespace {
 
-/// Copies an operand to `to`, contiguous along k, rows at multiples of 16 bytes. k is its place in
-/// the batch layout.
-void pack(Stream stream, GemmProblem& g, GemmOperand& o, int k, int64_t rows, DType dtype,
-          void* to) {
-  const int64_t per_chunk = 16 / dtype_size(dtype);
-  const int64_t pitch = (g.k + per_chunk - 1) / per_chunk * per_chunk;
-  Array from, packed;
-  from.data = const_cast<void*>(o.data), packed.data = to;
-  from.dtype = packed.dtype = dtype;
-  from.ndim = packed.ndim = 2;
-  from.shape[0] = packed.shape[0] = rows, from.shape[1] = packed.shape[1] = g.k;
-  from.stride[0] = o.row, from.stride[1] = o.k;
-  packed.stride[0] = pitch, packed.stride[1] = 1;
-  int64_t step = rows * pitch;
-  for (int i = g.batch.ndim - 1; i >= 0; i--) {  // axes along which it repeats stay so
-    int64_t& stride = g.batch.stride[k][i];
-    if (stride == 0 || g.batch.length[i] == 1) continue;
-    const int axis = from.ndim++;
-    packed.ndim++;
-    from.shape[axis] = packed.shape[axis] = g.batch.length[i];
-    from.stride[axis] = stride, packed.stride[axis] = step;
-    stride = step, step *= g.batch.length[i];
+/// Operand k (0: a, 1: b) of g, with all its matrices, as an array.
+Array operand_array(const GemmProblem& g, int k, DType dtype) {
+  const GemmOperand& o = k == 0 ? g.a : g.b;
+  Array x;
+  x.data = const_cast<void*>(o.data), x.dtype = dtype, x.ndim = 0;
+  const auto push = [&](int64_t length, int64_t stride) {
+    x.shape[x.ndim] = length, x.stride[x.ndim++] = stride;
+  };
+  for (int i = 0; i < g.batch.ndim; i++) {
+    if (g.batch.stride[k][i] != 0) push(g.batch.length[i], g.batch.stride[k][i]);
   }
-  copy(stream, from, packed);
-  o = {to, pitch, 1, true, true};
+  push(k == 0 ? g.m : g.n, o.row);
+  push(g.k, o.k);
+  return x;
+}
+
+/// Copies an operand to `to`, as tensor cores want it.
+void pack(Stream stream, GemmProblem& g, int k, DType dtype, void* to) {
+  const Array from = operand_array(g, k, dtype);
+  set_packed(g, k, dtype_size(dtype), to);
+  copy(stream, from, operand_array(g, k, dtype));
 }
 
 LaunchMma* mma_kernels(GemmMath math) {
@@ -52,24 +48,17 @@ LaunchMma* mma_kernels(GemmMath math) {
   }
 }
 
-void launch_mma(Stream stream, GemmProblem& g, const GemmPlan& plan, DType inputs, char* packed) {
-  if (plan.pack_a) pack(stream, g, g.a, 0, g.m, inputs, packed);
-  if (plan.pack_b) pack(stream, g, g.b, 1, g.n, inputs, packed + plan.pack_a_bytes);
-  mma_kernels(plan.math)(stream, g, plan);
-}
-
 }  // namespace
 
 int64_t gemm_workspace(const Array& a, const Array& b, const Array& y, MatmulPrecision precision) {
   check_gemm(a, b, y, {});
   if (y.size() == 0 || a.size() == 0) return 0;
-  int64_t bytes = 0;
-  for (const bool fold : {true, false}) {  // which, a residual decides
-    GemmProblem g = gemm_problem(a, b, y, {}, fold);
-    const GemmPlan plan = plan_gemm(g, a.dtype, precision, {architecture(), multiprocessors()});
-    bytes = std::max(bytes, plan.workspace());
-  }
-  return bytes;
+  const GemmDevice device = gemm_device();
+  GemmProblem folded = gemm_problem(a, b, y, {});
+  const int64_t bytes = plan_gemm(folded, a.dtype, precision, device).workspace();
+  if (y.ndim == 2) return bytes;
+  GemmProblem g = gemm_problem(a, b, y, {}, false);  // what a residual may ask for
+  return std::max(bytes, plan_gemm(g, a.dtype, precision, device).workspace());
 }
 
 void gemm(Stream stream, const Array& a, const Array& b, const Array& y,
@@ -77,10 +66,12 @@ void gemm(Stream stream, const Array& a, const Array& b, const Array& y,
   check_gemm(a, b, y, epilogue);
   if (y.size() == 0) return;
   GemmProblem g = gemm_problem(a, b, y, epilogue);
-  const GemmPlan plan = plan_gemm(g, a.dtype, precision, {architecture(), multiprocessors()});
+  const GemmPlan plan = plan_gemm(g, a.dtype, precision, gemm_device());
   check_workspace("gemm", workspace, plan.workspace());
   char* const space = static_cast<char*>(workspace.data);
   if (plan.splits > 1) g.split.partial = space + plan.pack_a_bytes + plan.pack_b_bytes;
+  if (plan.pack_a) pack(stream, g, 0, a.dtype, space);
+  if (plan.pack_b) pack(stream, g, 1, a.dtype, space + plan.pack_a_bytes);
   switch (plan.kernel) {
     case GemmKernel::tile:
       launch_gemm_simt(stream, g, plan, a.dtype);
@@ -90,7 +81,7 @@ void gemm(Stream stream, const Array& a, const Array& b, const Array& y,
       launch_gemm_skinny(stream, g, plan, a.dtype);
       break;
     case GemmKernel::mma:
-      launch_mma(stream, g, plan, a.dtype, space);
+      mma_kernels(plan.math)(stream, g, plan);
       break;
     case GemmKernel::hopper:
       launch_gemm_hopper(stream, g, a.dtype);

@@ -14,17 +14,32 @@
 
 namespace gg {
 
-/// Calls f with a value of the type y has, of those that are computed in C.
-template <class C, class F>
+/// May y be of type Y (int8_t and bool as uint8_t) where a and b are of type T (void: of any)?
+template <class T, class Y>
+constexpr bool kWrites =
+    std::is_void_v<T> || std::is_same_v<T, Y> || (is_half<T> && std::is_same_v<Y, float>);
+template <class Y>
+constexpr bool kWrites<uint8_t, Y> = sizeof(Y) != 2;
+template <class Y>
+constexpr bool kWrites<int8_t, Y> = sizeof(Y) != 2;
+
+/// Calls f with a value of the type y has, of those that are computed in C from inputs of type T:
+/// what cannot be is not compiled.
+template <class T, class C, class F>
 GG_DEVICE void with_output(DType dtype, F f) {
+  const auto call = [&](auto y, bool is_it) {
+    if constexpr (kWrites<T, decltype(y)>) {
+      if (is_it) f(y);
+    }
+  };
   if constexpr (std::is_same_v<C, float>) {
-    if (dtype == DType::f16) return f(f16{});
-    if (dtype == DType::bf16) return f(bf16{});
-    f(float{});
+    call(f16{}, dtype == DType::f16);
+    call(bf16{}, dtype == DType::bf16);
+    call(float{}, dtype == DType::f32);
   } else if constexpr (std::is_same_v<C, uint32_t>) {
-    if (dtype == DType::i32) return f(uint32_t{});
-    if (dtype == DType::i16) return f(uint16_t{});
-    f(uint8_t{});  // int8, uint8, bool
+    call(uint8_t{}, dtype == DType::i8 || dtype == DType::u8 || dtype == DType::boolean);
+    call(uint16_t{}, dtype == DType::i16);
+    call(uint32_t{}, dtype == DType::i32);
   } else {
     f(C{});
   }
@@ -41,23 +56,34 @@ GG_DEVICE void shift_rows(A (&x)[M][N]) {
   }
 }
 
-/// Writes the sums (of type A) of one matrix of the batch.
-template <class A>
+/// Where one matrix of the batch, and one split of it, begins; in elements.
+struct EpiloguePlace {
+  int64_t y, residual, partial;
+};
+
+GG_DEVICE EpiloguePlace epilogue_place(const GemmProblem& g, int64_t batch, int64_t split) {
+  return {g.batch.offset(2, batch), g.batch.offset(3, batch),
+          (split * g.batch.size + batch) * g.m * g.split.pitch};
+}
+
+/// Writes the sums (of type A) of one matrix of the batch. T is the type of a and b; void if it may
+/// be any.
+template <class A, class T = void>
 class Epilogue {
  public:
-  __device__ __forceinline__ Epilogue(const GemmProblem& g, int64_t batch, int64_t split) : g_(g) {
-    y_ = g.batch.offset(2, batch);
-    residual_ = g.batch.offset(3, batch);
-    partial_ = static_cast<A*>(g.split.partial);
-    if (partial_) partial_ += (split * g.batch.size + batch) * g.m * g.split.pitch;
+  __device__ __forceinline__ Epilogue(const GemmProblem& g, EpiloguePlace at)
+      : g_(g), partial_(static_cast<A*>(g.split.partial)), y_(at.y), residual_(at.residual) {
+    if (partial_) partial_ += at.partial;
   }
+  __device__ __forceinline__ Epilogue(const GemmProblem& g, int64_t batch, int64_t split)
+      : Epilogue(g, epilogue_place(g, batch, split)) {}
 
   /// Rows row + r * step (those below m), columns col .. col + N - 1 (those below n).
   template <int R, int N>
   __device__ __forceinline__ void write(int64_t row, int64_t step, int64_t col,
                                         const A (&sums)[R][N]) const {
     if (partial_) return write_partial(row, step, col, sums);
-    if constexpr (std::is_same_v<A, uint32_t>) {
+    if constexpr (std::is_same_v<A, uint32_t> && kWrites<T, float>) {
       if (g_.out.dtype == DType::f32) return finish<float>(row, step, col, sums);
     }
     finish<A>(row, step, col, sums);
@@ -123,7 +149,7 @@ class Epilogue {
     const int count = static_cast<int>(g_.n - col < N ? g_.n - col : N);
     C values[R][N] = {};
     if (g_.out.bias || g_.out.residual || g_.out.beta != 0) {
-      with_output<C>(g_.out.dtype, [&](auto y) {
+      with_output<T, C>(g_.out.dtype, [&](auto y) {
 #pragma unroll
         for (int r = 0; r < R; r++) {
           const int64_t at = row + r * step;
@@ -138,7 +164,8 @@ class Epilogue {
 #pragma unroll 1
     for (int r = 0; r < R && row < g_.m; r++, row += step) {  // one copy of the code for all rows
       activate_row(values[0]);
-      with_output<C>(g_.out.dtype, [&](auto y) { store<decltype(y)>(row, col, count, values[0]); });
+      with_output<T, C>(g_.out.dtype,
+                        [&](auto y) { store<decltype(y)>(row, col, count, values[0]); });
       shift_rows(values);
     }
   }

@@ -20,6 +20,7 @@
 
 #include "kernels/gemm_hopper.cuh"
 
+#include <algorithm>
 #include <string_view>
 
 #include "kernels/gemm_epilogue.cuh"
@@ -128,7 +129,7 @@ GG_DEVICE void consume(const GemmProblem& g, const HopperGrid& grid, Ring& ring,
     } else {
       multiply_stages<T, Major::mn, Major::mn>(ring, at, stages, w, steps, d);
     }
-    const Epilogue<float> epilogue(g, t.batch, t.split);
+    const Epilogue<float, T> epilogue(g, t.batch, t.split);
     for_each_quad<kN>(d, staging[warp], [&](int row, int column, const float (&sums)[4][4]) {
       if (t.column + column >= g.n) return;
       epilogue.write(t.row + 16 * warp + row, kQuadRowStep, t.column + column, sums);
@@ -153,6 +154,8 @@ __global__ void __launch_bounds__(kThreads, 1)
       registers_decrease<kProducerRegisters>();
       if (threadIdx.x == kConsumers) produce(g, grid, &map_a, &map_b, ring, stages);
     }
+  } else {
+    __trap();  // the host does not launch it
   }
 }
 

@@ -3,9 +3,16 @@
 
 #include <algorithm>
 
+#include "core/built_for.h"
 #include "kernels/gemm_plan.cuh"
 
 namespace gg {
+
+/// The machine in use.
+inline GemmDevice gemm_device() {
+  const int present = architecture();
+  return {present, multiprocessors(), code_architecture(GG_BUILT_FOR, present)};
+}
 
 /// Grids are one axis of up to 2^31 - 1 blocks; more blocks take more launches.
 template <class Launch>

@@ -38,7 +38,9 @@ GG_DEVICE void gemm_mma_block(const GemmProblem& g, int64_t block) {
   using A = std::conditional_t<std::is_integral_v<Sum>, uint32_t, float>;
   constexpr bool async = Math::kArchitecture >= 80;
   char* const shared = shared_dynamic<char>();
+  GG_SHARED(place, TilePlace);  // for the epilogue: until then registers are scarce
   const TilePlace at = place_tile<Shape>(g, block);
+  if (threadIdx.x == 0) place = at;
   const int64_t k0 = at.split * g.split.k, k = g.k - k0 < g.split.k ? g.k - k0 : g.split.k;
   const T* const a_data =
       static_cast<const T*>(g.a.data) + g.batch.offset(0, at.batch) + at.m0 * g.a.row + k0 * g.a.k;
@@ -57,8 +59,8 @@ GG_DEVICE void gemm_mma_block(const GemmProblem& g, int64_t block) {
     mainloop_staged<Math, Shape>(a, b, access, tiles, shared, sums);
   }
   Math::finish(sums);
-  write_sums<Shape, std::is_same_v<Math, Tf32x3Math>>(g, at.batch, at.split, at.m0, at.n0,
-                                                      reinterpret_cast<A*>(shared), sums.d);
+  write_sums<T, Shape, std::is_same_v<Math, Tf32x3Math>>(
+      g, place.batch, place.split, place.m0, place.n0, reinterpret_cast<A*>(shared), sums.d);
 }
 
 /// Blocks of 128 threads share a multiprocessor by twos: 255 registers for a thread in any case.
@@ -66,7 +68,11 @@ template <class Math, class Shape>
 __global__ void __launch_bounds__(Shape::kThreads, Shape::kThreads == 128 ? 2 : 1)
     gemm_mma(const __grid_constant__ GemmProblem g, int64_t first_block) {
   constexpr bool runs = Math::kArchitecture >= 80 ? kDeviceHas80 : kDeviceBelow80;
-  if constexpr (runs) gemm_mma_block<Math, Shape>(g, first_block + blockIdx.x);
+  if constexpr (runs) {
+    gemm_mma_block<Math, Shape>(g, first_block + blockIdx.x);
+  } else {
+    __trap();  // the host does not launch it
+  }
 }
 
 template <class Math, class Shape>
@@ -85,7 +91,7 @@ using WideShape = BlockShape<128, 256, 64, 64>;
 template <class Math, class Math75, class Large>
 void launch_mma_tile(Stream stream, const GemmProblem& g, const GemmPlan& plan) {
   if constexpr (!std::is_void_v<Math75>) {
-    if (architecture() < 80) {
+    if (gemm_device().code < 80) {
       if (plan.m == SmallShape::kM) return launch_mma<Math75, SmallShape>(stream, g);
       return launch_mma<Math75, Large>(stream, g);
     }

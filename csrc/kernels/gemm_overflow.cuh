@@ -12,26 +12,39 @@
 
 namespace gg {
 
+/// One element of a b, by a plain loop.
+GG_DEVICE float plain_sum(const GemmProblem& g, int64_t batch, int64_t m, int64_t n) {
+  const float* const a = static_cast<const float*>(g.a.data) + g.batch.offset(0, batch);
+  const float* const b = static_cast<const float*>(g.b.data) + g.batch.offset(1, batch);
+  float sum = 0;
+#pragma unroll 1
+  for (int64_t k = 0; k < g.k; k++) {
+    sum += a[m * g.a.row + k * g.a.k] * b[n * g.b.row + k * g.b.k];
+  }
+  return sum;
+}
+
 /// Replaces those of R x N sums (rows row + r * step, columns from col) that are not finite.
 template <int R, int N>
 GG_DEVICE void replace_overflow(const GemmProblem& g, int64_t batch, int64_t row, int64_t step,
                                 int64_t col, float (&sums)[R][N]) {
+  float all[R * N];
   bool finite = true;
 #pragma unroll
-  for (int i = 0; i < R * N; i++) finite &= fabsf(sums[i / N][i % N]) <= FLT_MAX;
-  if (finite) return;
-  const float* const a = static_cast<const float*>(g.a.data) + g.batch.offset(0, batch);
-  const float* const b = static_cast<const float*>(g.b.data) + g.batch.offset(1, batch);
-#pragma unroll
   for (int i = 0; i < R * N; i++) {
-    const int64_t m = row + i / N * step, n = col + i % N;
-    if (fabsf(sums[i / N][i % N]) <= FLT_MAX || m >= g.m || n >= g.n) continue;
-    float sum = 0;
-    for (int64_t k = 0; k < g.k; k++) {
-      sum += a[m * g.a.row + k * g.a.k] * b[n * g.b.row + k * g.b.k];
-    }
-    sums[i / N][i % N] = sum;
+    all[i] = sums[i / N][i % N];
+    finite &= fabsf(all[i]) <= FLT_MAX;
   }
+  if (finite) return;
+#pragma unroll 1
+  for (int i = 0; i < R * N; i++) {  // the next is always all[0]: one copy of the loop over k
+    const int64_t m = row + i / N * step, n = col + i % N;
+    float sum[1] = {all[0]};
+    if (!(fabsf(sum[0]) <= FLT_MAX) && m < g.m && n < g.n) sum[0] = plain_sum(g, batch, m, n);
+    rotate(all, sum);
+  }
+#pragma unroll
+  for (int i = 0; i < R * N; i++) sums[i / N][i % N] = all[i];
 }
 
 }  // namespace gg

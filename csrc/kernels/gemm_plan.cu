@@ -51,12 +51,12 @@ double peak(GemmMath math, int architecture) {
 /// Below this k, 3xTF32 can have a larger error than float32: a product loses about 2 * 2^-24 of
 /// itself in the split, at random, while float32 sums lose more the longer they are. (k terms: 2
 /// sqrt(k) against 0.3 k, in units of 2^-24 of a term.)
-constexpr int64_t kMinSplitK = 128;
+constexpr int64_t kMinK3x = 128;
 
 /// What tensor cores would do for these dtypes; fma where they do not help.
 GemmMath tensor_math(DType inputs, MatmulPrecision precision, const GemmProblem& g,
-                     int architecture) {
-  const bool modern = architecture >= 80;
+                     GemmDevice device) {
+  const bool modern = device.code >= 80;
   if (g.k == 0 || g.k >= int64_t{1} << 29) return GemmMath::fma;  // kernels count bytes of k in int
   switch (inputs) {
     case DType::f16:
@@ -66,7 +66,7 @@ GemmMath tensor_math(DType inputs, MatmulPrecision precision, const GemmProblem&
     case DType::f32:
       if (!modern || precision == MatmulPrecision::exact) return GemmMath::fma;
       if (precision == MatmulPrecision::tf32) return GemmMath::tf32;
-      return g.k >= kMinSplitK ? GemmMath::tf32x3 : GemmMath::fma;
+      return g.k >= kMinK3x ? GemmMath::tf32x3 : GemmMath::fma;
     case DType::i8:
       return GemmMath::s8;
     case DType::u8:
@@ -84,7 +84,7 @@ bool tile_exists(const GemmProblem& g, const GemmTile& tile, GemmMath math, DTyp
   }
   if (tile.kernel == GemmKernel::mma) {
     const bool wide_exists = math == GemmMath::f16 || math == GemmMath::bf16;
-    return math != GemmMath::fma && (tile.n < 256 || (wide_exists && device.architecture >= 80));
+    return math != GemmMath::fma && (tile.n < 256 || (wide_exists && device.code >= 80));
   }
   if (tile.kernel != GemmKernel::tile || math != GemmMath::fma) return false;
   if (inputs == DType::f32) return true;
@@ -131,13 +131,16 @@ Packing packing(const GemmProblem& g, GemmDevice device, int element) {
   return p;
 }
 
+int64_t blocks(const GemmProblem& g, const GemmTile& tile) {
+  return (g.m + tile.m - 1) / tile.m * ((g.n + tile.n - 1) / tile.n) * g.batch.size;
+}
+
 /// Predicted clocks of one multiprocessor.
 double cost(const GemmProblem& g, const GemmTile& tile, GemmMath math, DType inputs, int splits,
             GemmDevice device) {
   const double sms = device.multiprocessors, batch = static_cast<double>(g.batch.size);
-  const int64_t blocks =
-      (g.m + tile.m - 1) / tile.m * ((g.n + tile.n - 1) / tile.n) * splits * g.batch.size;
-  const int64_t rounds = (blocks + device.multiprocessors - 1) / device.multiprocessors;
+  const int64_t rounds =
+      (blocks(g, tile) * splits + device.multiprocessors - 1) / device.multiprocessors;
   const double work = double(tile.m) * tile.n * static_cast<double>((g.k + splits - 1) / splits);
   const double block = work / (peak(math, device.architecture) * tile.efficiency) + kTileOverhead;
   const double m = double(g.m), n = double(g.n), k = double(g.k);
@@ -170,12 +173,18 @@ constexpr int64_t kMinSplit = 256;
 void plan_tiles(GemmProblem& g, DType inputs, GemmMath math, GemmDevice device, GemmPlan& plan) {
   double best = 0;
   int64_t splits = 1;
-  const Packing pack = packing(g, device, dtype_size(inputs));
+  const int element = dtype_size(inputs);
+  const Packing pack = packing(g, device, element);
+  GemmProblem packed = g;
+  if (pack.a_bytes) set_packed(packed, 0, element, nullptr);
+  if (pack.b_bytes) set_packed(packed, 1, element, nullptr);
   for (const GemmTile& tile : kGemmTiles) {
     const bool tensor = tile.kernel != GemmKernel::tile;
     const GemmMath candidate = tensor ? math : GemmMath::fma;
-    if (!tile_exists(g, tile, candidate, inputs, device)) continue;
-    for (int64_t s = 1; s == 1 || (s <= 64 && g.k / s >= kMinSplit); s *= 2) {
+    if (!tile_exists(packed, tile, candidate, inputs, device)) continue;
+    // Splitting further is of no use once all multiprocessors have two blocks.
+    const int64_t most = 4 * device.multiprocessors / std::max<int64_t>(blocks(g, tile), 1);
+    for (int64_t s = 1; s == 1 || (s <= most && s <= 64 && g.k / s >= kMinSplit); s *= 2) {
       double clocks = cost(g, tile, candidate, inputs, static_cast<int>(s), device);
       if (tensor) clocks += pack.clocks;
       if (best != 0 && clocks >= best) continue;
@@ -183,7 +192,7 @@ void plan_tiles(GemmProblem& g, DType inputs, GemmMath math, GemmDevice device, 
       plan.kernel = tile.kernel, plan.math = candidate, plan.m = tile.m, plan.n = tile.n;
     }
   }
-  if (plan.kernel == GemmKernel::mma) {
+  if (plan.kernel != GemmKernel::tile) {
     plan.pack_a_bytes = pack.a_bytes, plan.pack_b_bytes = pack.b_bytes;
     plan.pack_a = pack.a_bytes > 0, plan.pack_b = pack.b_bytes > 0;
   }
@@ -212,7 +221,7 @@ GemmPlan plan_gemm(GemmProblem& g, DType inputs, MatmulPrecision precision, Gemm
   if (skinny) {
     plan_skinny(g, inputs, device, plan);
   } else {
-    const GemmMath math = tensor_math(inputs, precision, g, device.architecture);
+    const GemmMath math = tensor_math(inputs, precision, g, device);
     plan_tiles(g, inputs, math, device, plan);
   }
   g.split.count = plan.splits, g.split.k = plan.split_k;

@@ -20,17 +20,17 @@ struct GemmTile {
   double efficiency;  ///< of the unit's peak, once the multiprocessor is full
 };
 
-/// Every tile there is.
+/// Every tile there is. Where costs are equal (memory is the bound) the first one is taken.
 ///   tile: FLOP for each byte of shared memory grow with the side. 128 is built for float32 only.
 ///   mma:  a warp's 64 x 64 needs half the shared-memory reads of its 32 x 32. 128 x 256 needs
 ///   three
 ///         quarters of what 128 x 128 reads from L2, which A100 feels; for 16-bit types from sm_80.
 ///   hopper: 0.75 of wgmma's peak, which is 1.59 times what mma.sync reaches there.
 constexpr GemmTile kGemmTiles[] = {
-    {GemmKernel::tile, 128, 128, 0.85},   {GemmKernel::tile, 64, 64, 0.60},
-    {GemmKernel::tile, 32, 32, 0.35},     {GemmKernel::mma, 128, 256, 0.85},
-    {GemmKernel::mma, 128, 128, 0.80},    {GemmKernel::mma, 64, 64, 0.50},
-    {GemmKernel::hopper, 128, 256, 1.19},
+    {GemmKernel::hopper, 128, 256, 1.19}, {GemmKernel::tile, 128, 128, 0.85},
+    {GemmKernel::tile, 64, 64, 0.60},     {GemmKernel::tile, 32, 32, 0.35},
+    {GemmKernel::mma, 128, 256, 0.85},    {GemmKernel::mma, 128, 128, 0.80},
+    {GemmKernel::mma, 64, 64, 0.50},
 };
 
 struct GemmPlan {
@@ -49,6 +49,7 @@ struct GemmPlan {
 /// The machine a plan is for.
 struct GemmDevice {
   int architecture, multiprocessors;
+  int code = architecture;  ///< what the kernels that run there were compiled for: built_for.h
 };
 
 /// Settles g's orientation and chooses the kernel. Depends on shapes, strides and alignment of a, b

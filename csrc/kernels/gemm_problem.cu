@@ -138,6 +138,17 @@ void transpose(GemmProblem& g) {
   g.split.pitch = (g.n + 3) / 4 * 4;
 }
 
+void set_packed(GemmProblem& g, int k, int element, void* to) {
+  const int64_t chunk = 16 / element, pitch = (g.k + chunk - 1) / chunk * chunk;
+  int64_t step = (k == 0 ? g.m : g.n) * pitch;
+  for (int i = g.batch.ndim - 1; i >= 0; i--) {
+    int64_t& stride = g.batch.stride[k][i];
+    if (stride == 0 || g.batch.length[i] == 1) continue;
+    stride = step, step *= g.batch.length[i];
+  }
+  (k == 0 ? g.a : g.b) = {to, pitch, 1, true, true};
+}
+
 bool groups_align(const GemmProblem& g, const void* data, int element, int64_t bytes, int64_t fast,
                   int64_t slow, int k) {
   int64_t offsets = reinterpret_cast<intptr_t>(data) | (slow * element);

@@ -96,6 +96,10 @@ GemmProblem gemm_problem(const Array& a, const Array& b, const Array& y,
 /// y^T = b^T a^T: rows become columns.
 void transpose(GemmProblem& g);
 
+/// Operand k (0: a, 1: b) becomes a copy at `to`, for the caller to make: contiguous along k, rows
+/// at multiples of 16 bytes, one matrix after another; batch axes along which it repeats stay so.
+void set_packed(GemmProblem& g, int k, int element, void* to);
+
 /// Decides how each array is read and written, once its place and strides are settled.
 void set_access(GemmProblem& g, DType inputs);
 

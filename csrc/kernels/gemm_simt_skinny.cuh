@@ -41,6 +41,47 @@ GG_DEVICE void dot_step(const GemmProblem& g, const T* a, const T* const (&b)[4]
   }
 }
 
+/// Which columns of y and which part of k a group of threads has; `columns` to a group.
+template <class T>
+struct SkinnyGroup {
+  int64_t col, split, batch, k0, k_end;
+  const T *a, *b;  // of this matrix of the batch
+
+  __device__ __forceinline__ SkinnyGroup(const GemmProblem& g, int64_t group, int columns) {
+    const int64_t groups = (g.n + columns - 1) / columns;
+    col = group % groups * columns;
+    group /= groups;
+    split = group % g.split.count, batch = group / g.split.count;
+    k0 = split * g.split.k, k_end = g.k - k0 < g.split.k ? g.k : k0 + g.split.k;
+    a = static_cast<const T*>(g.a.data) + g.batch.offset(0, batch);
+    b = static_cast<const T*>(g.b.data) + g.batch.offset(1, batch);
+  }
+};
+
+/// Adds a warp's sums over its lanes: row r, column c end in partial[4 r + c].
+template <class A>
+GG_DEVICE void add_lanes(int64_t rows, A (&acc)[kSkinnyRows][4], A* partial) {
+#pragma unroll 1
+  for (int r = 0; r < rows; r++) {
+#pragma unroll
+    for (int c = 0; c < 4; c++) {
+      const A sum = warp_sum(acc[0][c]);
+      if (lane_id() == 0) partial[r * 4 + c] = sum;
+    }
+    shift_rows(acc);
+  }
+}
+
+/// Adds four columns of `count` partial sums, `step` apart, in order.
+template <class A>
+GG_DEVICE void add_partial(const A* partial, int count, int step, A (&sums)[1][4]) {
+#pragma unroll
+  for (int c = 0; c < 4; c++) {
+    sums[0][c] = partial[c];
+    for (int w = 1; w < count; w++) sums[0][c] += partial[w * step + c];
+  }
+}
+
 /// Four columns for each team of threads: a warp, or the block if k is long (whole_block).
 template <class T>
 __global__ void __launch_bounds__(32 * kDotWarps, sizeof(Sum<T>) == 8 ? 3 : 4)
@@ -49,52 +90,30 @@ __global__ void __launch_bounds__(32 * kDotWarps, sizeof(Sum<T>) == 8 ? 3 : 4)
   constexpr int W = kDotWidth<T>;
   GG_SHARED(partial, A[kDotWarps][kSkinnyRows * 4]);
   const int t = threadIdx.x, warp = t / 32, lane = t % 32;
-  const int64_t groups = (g.n + 3) / 4;
   int64_t group = first_block + blockIdx.x;
   if (!whole_block) group = group * kDotWarps + warp;
-  const bool active = group < groups * g.split.count * g.batch.size;  // the last block's warps
-  if (!active) group = 0;
-  const int64_t col = group % groups * 4;
-  const int64_t split = group / groups % g.split.count, batch = group / groups / g.split.count;
-  const int64_t k0 = split * g.split.k, k_end = g.k - k0 < g.split.k ? g.k : k0 + g.split.k;
-  const T* const a = static_cast<const T*>(g.a.data) + g.batch.offset(0, batch);
+  const bool active = group < (g.n + 3) / 4 * g.split.count * g.batch.size;  // warps of the last
+  const SkinnyGroup<T> at(g, active ? group : 0, 4);
   const T* b[4];  // beyond the last column they repeat it
-  for (int c = 0; c < 4; c++) {
-    const int64_t column = col + c < g.n ? col + c : g.n - 1;
-    b[c] = static_cast<const T*>(g.b.data) + g.batch.offset(1, batch) + column * g.b.row;
-  }
+  for (int c = 0; c < 4; c++) b[c] = at.b + (at.col + c < g.n ? at.col + c : g.n - 1) * g.b.row;
 
   A acc[kSkinnyRows][4] = {};
   const bool vector = g.a.vector && g.b.vector;
   const int step = whole_block ? 32 * W * kDotWarps : 32 * W;
-  for (int64_t k = k0 + W * (whole_block ? t : lane); k < k_end && active; k += step) {
-    if (vector && k + W <= k_end) {
-      dot_step<W>(g, a, b, k, acc);
+  for (int64_t k = at.k0 + W * (whole_block ? t : lane); k < at.k_end && active; k += step) {
+    if (vector && k + W <= at.k_end) {
+      dot_step<W>(g, at.a, b, k, acc);
     } else {
 #pragma unroll 1
-      for (int64_t at = k; at < k + W && at < k_end; at++) dot_step<1>(g, a, b, at, acc);
+      for (int64_t i = k; i < k + W && i < at.k_end; i++) dot_step<1>(g, at.a, b, i, acc);
     }
   }
-
-#pragma unroll 1
-  for (int r = 0; r < g.m; r++) {
-#pragma unroll
-    for (int c = 0; c < 4; c++) {
-      const A sum = warp_sum(acc[0][c]);
-      if (lane == 0) partial[warp][r * 4 + c] = sum;
-    }
-    shift_rows(acc);
-  }
+  add_lanes(g.m, acc, partial[warp]);
   __syncthreads();
-  // Lane r writes row r.
   if (!active || lane >= g.m || (whole_block && warp > 0)) return;
-  A sums[1][4];
-#pragma unroll
-  for (int c = 0; c < 4; c++) {
-    sums[0][c] = partial[warp][4 * lane + c];
-    for (int w = 1; w < kDotWarps && whole_block; w++) sums[0][c] += partial[w][4 * lane + c];
-  }
-  Epilogue<A>(g, batch, split).write(lane, 1, col, sums);
+  A sums[1][4];  // lane r writes row r
+  add_partial(&partial[warp][4 * lane], whole_block ? kDotWarps : 1, kSkinnyRows * 4, sums);
+  Epilogue<A, T>(g, at.batch, at.split).write(lane, 1, at.col, sums);
 }
 
 /// `lanes` (2 or 8) threads side by side along n, each with 4 columns; the other threads of the
@@ -106,21 +125,15 @@ __global__ void __launch_bounds__(kSweepThreads, 2)
   constexpr int warps = kSweepThreads / 32;
   GG_SHARED(partial, A[warps][kSkinnyRows][32]);
   const int t = threadIdx.x, warp = t / 32, lane = t % lanes, width = 4 * lanes;
-  const int64_t groups = (g.n + width - 1) / width;
-  const int64_t block = first_block + blockIdx.x;
-  const int64_t col = block % groups * width;
-  const int64_t split = block / groups % g.split.count, batch = block / groups / g.split.count;
-  const int64_t k0 = split * g.split.k, k_end = g.k - k0 < g.split.k ? g.k : k0 + g.split.k;
-  const int columns = g.n - col < width ? static_cast<int>(g.n - col) : width;
+  const SkinnyGroup<T> at(g, first_block + blockIdx.x, width);
+  const int columns = g.n - at.col < width ? static_cast<int>(g.n - at.col) : width;
 
-  const T* const a_data = static_cast<const T*>(g.a.data) + g.batch.offset(0, batch);
-  const T* const b_data = static_cast<const T*>(g.b.data) + g.batch.offset(1, batch);
   A acc[kSkinnyRows][4] = {};
-  const T* b = b_data + (col + 4 * lane) * g.b.row;
+  const T* const b = at.b + (at.col + 4 * lane) * g.b.row;
 #pragma unroll 4
-  for (int64_t k = k0 + t / lanes; k < k_end; k += kSweepThreads / lanes) {
+  for (int64_t k = at.k0 + t / lanes; k < at.k_end; k += kSweepThreads / lanes) {
     const Vec<A, 4> bv = load4(b + k * g.b.k, g.b.row, columns - 4 * lane, g.b.vector);
-    const T* a = a_data + k * g.a.k;
+    const T* a = at.a + k * g.a.k;
 #pragma unroll
     for (int r = 0; r < kSkinnyRows; r++, a += g.a.row) {
       if (r >= g.m) break;
@@ -145,12 +158,8 @@ __global__ void __launch_bounds__(kSweepThreads, 2)
   const int r = t / lanes;
   if (r >= g.m || 4 * lane >= columns) return;
   A sums[1][4];
-#pragma unroll
-  for (int c = 0; c < 4; c++) {
-    sums[0][c] = partial[0][r][4 * lane + c];
-    for (int w = 1; w < warps; w++) sums[0][c] += partial[w][r][4 * lane + c];
-  }
-  Epilogue<A>(g, batch, split).write(r, 1, col + 4 * lane, sums);
+  add_partial(&partial[0][r][4 * lane], warps, kSkinnyRows * 32, sums);
+  Epilogue<A, T>(g, at.batch, at.split).write(r, 1, at.col + 4 * lane, sums);
 }
 
 }  // namespace gg

@@ -25,7 +25,7 @@ GG_DEVICE Vec<Sum<T>, 4> load4(const T* p, int64_t step, int count, bool vector)
     for (int i = 0; i < 4; i++) values[i] = widen(whole[i]);
   } else {
 #pragma unroll
-    for (int i = 0; i < 4; i++) values[i] = i < count ? widen(p[i * step]) : Sum<T>(0);
+    for (int i = 0; i < 4; i++, p += step) values[i] = i < count ? widen(*p) : Sum<T>(0);
   }
   return values;
 }
@@ -37,16 +37,17 @@ struct TileLoader {
 
   const GemmOperand& operand;
   const T* next;  // this thread's first group in the next slice; its others are 8 apart along k
-  int row, k;     // of that group, in the tile
+  int k, put;     // of that group, in the tile; and where it goes
   int rows_left;  // from there to the operand's end
   Vec<Sum<T>, 4> values[G];
 
   __device__ TileLoader(const GemmOperand& operand, int64_t offset, int64_t row0, int64_t rows)
       : operand(operand) {
     const int t = threadIdx.x;
-    row = operand.along_k ? t / 2 : t % (S / 4) * 4;
+    const int row = operand.along_k ? t / 2 : t % (S / 4) * 4;
     k = operand.along_k ? t % 2 * 4 : t / (S / 4);
     rows_left = static_cast<int>(rows - row0 < S ? rows - row0 : S) - row;
+    put = k * kPitch + row;
     next =
         static_cast<const T*>(operand.data) + offset + (row0 + row) * operand.row + k * operand.k;
   }
@@ -65,13 +66,14 @@ struct TileLoader {
   }
 
   __device__ void store(Sum<T> (*slice)[kPitch]) const {
+    Sum<T>* to = slice[0] + put;
 #pragma unroll
-    for (int g = 0; g < G; g++) {
+    for (int g = 0; g < G; g++, to += 8 * kPitch) {
       if (operand.along_k) {
 #pragma unroll
-        for (int i = 0; i < 4; i++) slice[8 * g + k + i][row] = values[g][i];
+        for (int i = 0; i < 4; i++) to[i * kPitch] = values[g][i];
       } else {
-        store_vec(&slice[8 * g + k][row], values[g]);
+        store_vec(to, values[g]);
       }
     }
   }
@@ -110,22 +112,43 @@ GG_DEVICE void clamp_to_one(A (&acc)[M][N]) {
   }
 }
 
-/// Writes a thread's part of the tile, with the epilogue in the program once for all rows.
-template <int QM, int QN, class A>
-GG_DEVICE void write_tile(const GemmProblem& g, const Epilogue<A>& epilogue, int64_t row,
+/// The thread's next four columns, row by row, come to the front: a loop over them then need not be
+/// unrolled, though registers cannot be indexed at run time.
+template <int M, int N, class A>
+GG_DEVICE void shift_fours(A (&acc)[M][N]) {
+#pragma unroll
+  for (int i = 0; i < M * N - 4; i++) acc[i / N][i % N] = acc[(i + 4) / N][(i + 4) % N];
+}
+
+/// Writes a thread's part of the tile, with the epilogue in the program once.
+template <int QM, int QN, class A, class T>
+GG_DEVICE void write_tile(const GemmProblem& g, const Epilogue<A, T>& epilogue, int64_t row,
                           int64_t col, A (&acc)[4 * QM][4 * QN]) {
 #pragma unroll 1
-  for (int r = 0; r < 4 * QM; r++) {
-    const int64_t at = row + r / 4 * 16 + r % 4;
-    if (at >= g.m) break;
-#pragma unroll
-    for (int q = 0; q < QN; q++) {
-      const A sums[1][4] = {
-          {acc[0][4 * q], acc[0][4 * q + 1], acc[0][4 * q + 2], acc[0][4 * q + 3]}};
-      if (col + 32 * q < g.n) epilogue.write(at, 1, col + 32 * q, sums);
-    }
-    shift_rows(acc);
+  for (int i = 0; i < 4 * QM * QN; i++) {
+    const int r = i / QN, q = i % QN;
+    const int64_t m = row + r / 4 * 16 + r % 4, n = col + 32 * q;
+    const A sums[1][4] = {{acc[0][0], acc[0][1], acc[0][2], acc[0][3]}};
+    if (m < g.m && n < g.n) epilogue.write(m, 1, n, sums);
+    shift_fours(acc);
   }
+}
+
+struct SimtPlace {
+  int64_t m0, n0, split, batch;  ///< of the tile
+  EpiloguePlace epilogue;
+};
+
+/// Which tile block number `block` computes; tiles of a column of tiles follow one another.
+template <int S>
+GG_DEVICE SimtPlace simt_place(const GemmProblem& g, int64_t block) {
+  const int64_t m_tiles = (g.m + S - 1) / S, n_tiles = (g.n + S - 1) / S;
+  const int64_t m0 = block % m_tiles * S;
+  block /= m_tiles;
+  const int64_t n0 = block % n_tiles * S;
+  block /= n_tiles;
+  const int64_t split = block % g.split.count, batch = block / g.split.count;
+  return {m0, n0, split, batch, epilogue_place(g, batch, split)};
 }
 
 /// Blocks that should fit a multiprocessor: 128 registers for a thread, 170 for 8-byte sums.
@@ -138,18 +161,13 @@ __global__ void __launch_bounds__(2 * S, kTileBlocks<T, S>)
   constexpr int K = 8 * G, P = S + 4;
   GG_SHARED(a_tiles, Sum<T>[2][K][P]);
   GG_SHARED(b_tiles, Sum<T>[2][K][P]);
+  GG_SHARED(place, SimtPlace);  // for the epilogue: until then registers are scarce
 
-  int64_t block = first_block + blockIdx.x;
-  const int64_t m_tiles = (g.m + S - 1) / S, n_tiles = (g.n + S - 1) / S;
-  const int64_t m0 = block % m_tiles * S;
-  block /= m_tiles;
-  const int64_t n0 = block % n_tiles * S;
-  block /= n_tiles;
-  const int64_t split = block % g.split.count, batch = block / g.split.count;
-  const int64_t k0 = split * g.split.k, k_end = g.k - k0 < g.split.k ? g.k - k0 : g.split.k;
-
-  TileLoader<T, S, G> a(g.a, g.batch.offset(0, batch) + k0 * g.a.k, m0, g.m),
-      b(g.b, g.batch.offset(1, batch) + k0 * g.b.k, n0, g.n);
+  const SimtPlace at = simt_place<S>(g, first_block + blockIdx.x);
+  if (threadIdx.x == 0) place = at;
+  const int64_t k0 = at.split * g.split.k, k_end = g.k - k0 < g.split.k ? g.k - k0 : g.split.k;
+  TileLoader<T, S, G> a(g.a, g.batch.offset(0, at.batch) + k0 * g.a.k, at.m0, g.m),
+      b(g.b, g.batch.offset(1, at.batch) + k0 * g.b.k, at.n0, g.n);
   constexpr int m_warps = S / (16 * QM);
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int row = warp % m_warps * 16 * QM + lane / 8 * 4;
@@ -174,7 +192,9 @@ __global__ void __launch_bounds__(2 * S, kTileBlocks<T, S>)
       if (g.out.boolean) clamp_to_one(acc);
     }
   }
-  write_tile<QM, QN>(g, Epilogue<Sum<T>>(g, batch, split), m0 + row, n0 + col, acc);
+  __syncthreads();  // place is written, also where k is 0
+  write_tile<QM, QN>(g, Epilogue<Sum<T>, T>(g, place.epilogue), place.m0 + row, place.n0 + col,
+                     acc);
 }
 
 }  // namespace gg

@@ -99,7 +99,8 @@ template <int R>
 TensorMap tile_map(TensorType type, const TileSource& s) {
   const bool k_major = s.major() == Major::k;
   int64_t dims[5] = {k_major ? s.k : s.rows, k_major ? s.rows : s.k, 1, 1, 1};
-  int64_t strides[4] = {s.outer_stride() * 2, 16, 16, 16};  // of absent axes: any legal one
+  int64_t strides[4];
+  for (int64_t& stride : strides) stride = s.outer_stride() * 2;  // of absent axes: any legal one
   const int box[5] = {kTmaSlab, k_major ? R : kTmaTileK, 1, 1, 1};
   for (int i = 0; i < s.batch_axes; i++) {
     if (s.batch_stride[i] == 0) continue;

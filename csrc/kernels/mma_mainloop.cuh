@@ -2,9 +2,9 @@
 // through registers, and sums stay in registers.
 //
 //   mainloop_async    sm_80 and up: three stages of shared memory filled by cp.async, one barrier
-//                     for each tile; the fragments of the next step are read while this one is
-//                     multiplied (Math::kPrefetch; 3xTF32 has no registers for that, and three
-//                     times as many products to hide a read behind)
+//                     for each tile. With Math::kPrefetch the fragments of the next step are read
+//                     while this one is multiplied; float32, whose fragments are converted in
+//                     registers, has none left for that
 //   mainloop_staged   sm_75: the next tile waits in registers while this one is multiplied
 //
 // Views are those of mma_tile.cuh or offer the same functions. On return nobody reads shared memory

@@ -112,7 +112,7 @@ struct Tf32Math {
   using Element = float;
   using Sum = float;
   static constexpr int kArchitecture = 80;
-  static constexpr bool kPrefetch = true;
+  static constexpr bool kPrefetch = false;
   template <int M, int N>
   using Sums = PlainSums<Sum, M, N>;
 
@@ -153,13 +153,16 @@ struct Tf32x3Math {
     Sum low[M][N][4] = {};  ///< 2^11 times
   };
 
+  /// High is x rounded to 11 bits, to nearest, by integer arithmetic: to_tf32 without its care for
+  /// NaN, which here may turn into zero because the low part stays NaN. Low goes to the mma as it
+  /// is: of its 12 bits 11 are used, and the last is lost however it is rounded.
   template <int Count>
   static __device__ __forceinline__ void split(const uint32_t (&x)[Count], uint32_t (&high)[Count],
                                                uint32_t (&low)[Count]) {
 #pragma unroll
     for (int i = 0; i < Count; i++) {
-      high[i] = to_tf32(bits_float(x[i]));
-      low[i] = to_tf32((bits_float(x[i]) - bits_float(high[i])) * kScale);
+      high[i] = (x[i] + 0x1000u) & ~0x1fffu;
+      low[i] = float_bits((bits_float(x[i]) - bits_float(high[i])) * kScale);
     }
   }
 

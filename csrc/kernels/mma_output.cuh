@@ -34,14 +34,14 @@ GG_DEVICE void turn_in(const Sum (&d)[N][4], A* space) {
 }
 
 /// Writes the block's tile, whose first row and column are m0 and n0, through `shared`
-/// (kTurnBytes).
-template <class Shape, bool Overflow, class A, int M, int N, class Sum>
+/// (kTurnBytes). T: the type of a and b.
+template <class T, class Shape, bool Overflow, class A, int M, int N, class Sum>
 GG_DEVICE void write_sums(const GemmProblem& g, int64_t batch, int64_t split, int64_t m0,
                           int64_t n0, A* shared, Sum (&d)[M][N][4]) {
   constexpr int pitch = kTurnPitch<Shape>, lanes = Shape::kWarpN / 4, step = 32 / lanes, R = 4;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   A* const space = shared + warp * 16 * pitch;
-  const Epilogue<A> epilogue(g, batch, split);
+  const Epilogue<A, T> epilogue(g, batch, split);
   int64_t row = m0 + warp % Shape::kWarpsM * Shape::kWarpM + lane / lanes;
   const int64_t col = n0 + warp / Shape::kWarpsM * Shape::kWarpN + lane % lanes * 4;
 #pragma unroll 1

@@ -50,6 +50,14 @@ endif()
 
 set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 enable_language(CUDA)
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.5)  # cudaGetDriverEntryPointByVersion
+  set(old "${CMAKE_CUDA_COMPILER} is of CUDA ${CMAKE_CUDA_COMPILER_VERSION}; gpugrad needs 12.5")
+  if(GPUGRAD_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "gpugrad: ${old} or later.")
+  endif()
+  message(WARNING "gpugrad: ${old} or later. Building WITHOUT CUDA.")
+  return()
+endif()
 
 # "80;90a-real" -> "80,80+ptx,90a": what backends/cuda.py compares with the GPU it finds.
 set(built_for ${CMAKE_CUDA_ARCHITECTURES})
@@ -60,6 +68,8 @@ list(JOIN built_for "," built_for)
 message(STATUS "gpugrad: building _cuda with ${CMAKE_CUDA_COMPILER} for ${built_for}")
 
 add_native_module(_cuda CUDA "${built_for}" ${core_sources} ${kernel_sources})
+# For nvcc, -O is about the host's half, which only starts kernels: more costs compile time alone.
+set(CMAKE_CUDA_FLAGS_RELEASE "-O1 -DNDEBUG")
 # CMake 3.25 does not know C++20 of nvcc 13, so the flag is given by hand.
 set(cuda_flags -std=c++20 --compress-mode=size --Werror=all-warnings)
 if(GPUGRAD_PRESET STREQUAL "developer")

@@ -53,9 +53,9 @@ def hold(backend: Backend, a: np.ndarray, b: np.ndarray, output: str = "", **epi
     """gemm of the very arrays a and b, on the device and by the specification in float64."""
     __tracebackhide__ = True
     dtype = dtypes.as_dtype(output or a.dtype)
-    kw = {n: v for n, v in epilogue.items() if not isinstance(v, np.ndarray)}
-    arrays = {n: v for n, v in epilogue.items() if isinstance(v, np.ndarray)}
-    exact = {n: wide(v).copy() for n, v in arrays.items()}
+    kw: dict[str, Any] = {n: v for n, v in epilogue.items() if not isinstance(v, np.ndarray)}
+    arrays: dict[str, Any] = {n: v for n, v in epilogue.items() if isinstance(v, np.ndarray)}
+    exact: dict[str, Any] = {n: wide(v).copy() for n, v in arrays.items()}
     expected = reference.gemm(wide(a), wide(b), dtype=dtypes.float64, **exact, **kw)
     got = backend.kernels.gemm(a, b, dtype=dtype, **arrays, **kw)
     terms = np.matmul(np.abs(wide(a)), np.abs(wide(b))) * abs(kw.get("alpha", 1.0))

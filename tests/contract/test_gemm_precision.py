@@ -50,7 +50,8 @@ def errors(a: np.ndarray, b: np.ndarray, precision: str) -> tuple[float, float]:
 
 def normal(k: int, seed: int) -> Matrices:
     rng = random(seed)
-    return tuple(rng.standard_normal(s).astype(np.float32) for s in ((128, k), (k, 128)))  # type: ignore[return-value]
+    a, b = rng.standard_normal((128, k)), rng.standard_normal((k, 128))
+    return a.astype(np.float32), b.astype(np.float32)
 
 
 def positive(k: int, seed: int) -> Matrices:
@@ -68,10 +69,9 @@ def scaled(k: int, seed: int) -> Matrices:
 
 def wide(k: int, seed: int) -> Matrices:
     """Each element scaled by its own power of two."""
-    rng = random(seed + 2)
-    return tuple(
-        (x * 2.0 ** rng.integers(-12, 13, x.shape)).astype(np.float32) for x in normal(k, seed)
-    )  # type: ignore[return-value]
+    a, b = normal(k, seed)
+    powers = 2.0 ** random(seed + 2).integers(-12, 13, (128, k))
+    return (a * powers).astype(np.float32), (b * powers[::-1].T).astype(np.float32)
 
 
 def cancelling(k: int, seed: int) -> Matrices:

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "host_array.h"
+#include "kernels/gemm_hopper.cuh"
 #include "sim/counters/counters.h"
 
 using namespace gg;
@@ -245,6 +246,25 @@ CASE(add_f32) { count_add<float>(); }
 CASE(add_f16) { count_add<f16>(); }
 CASE(transpose_f32) { count_transpose<float>(); }
 CASE(transpose_f16) { count_transpose<f16>(); }
+// clang-format on
+
+// ---- matrix products ---------------------------------------------------------------------------
+
+/// Four tiles; a and b are read twice, the residual once.
+template <class Y>
+void count_gemm_hopper() {
+  const Host<f16> a = device_array<f16>({256, 128}), b = device_array<f16>({128, 512});
+  const Host<Y> residual = device_array<Y>({256, 512}), y = device_array<Y>({256, 512});
+  GemmEpilogue epilogue;
+  epilogue.residual = residual;
+  GemmProblem g = gemm_problem(a, b, y, epilogue);
+  set_access(g, DType::f16);
+  count({a, b, residual}, {y}, [&] { launch_gemm_hopper(nullptr, g, DType::f16); });
+}
+
+// clang-format off
+CASE(gemm_hopper_f16) { count_gemm_hopper<f16>(); }
+CASE(gemm_hopper_f32) { count_gemm_hopper<float>(); }
 // clang-format on
 
 }  // namespace

@@ -214,6 +214,14 @@ CASE(batches) {
   });
 }
 
+/// Operands that TMA cannot read are copied first.
+CASE(batches_packed_for_hopper) {
+  sim::set_architecture(90);
+  check_gemm<f16>({2, 130, 264, 300}, {.a = Turn::offset, .b = Turn::strided});
+  check_gemm<bf16, float>({2, 130, 257, 300}, {.b = Turn::columns, .residual = true});
+  sim::set_architecture(80);
+}
+
 template <class T, class Y = T>
 static void check_epilogues(Sizes z) {
   for (const Turn y : kTurns) {

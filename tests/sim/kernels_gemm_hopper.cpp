@@ -1,6 +1,5 @@
 // The Hopper GEMM (TMA, mbarrier, wgmma) on small shapes, against plain loops, with asynchronous
-// work completing at once, at its wait, and at random. Each case first makes sure that the plan is
-// the Hopper kernel: nothing here may pass by falling back to another one.
+// work completing at once, at its wait, and at random.
 
 #include <array>
 
@@ -19,15 +18,24 @@ struct Hopper {
   ~Hopper() { sim::set_architecture(before); }
 };
 
-bool planned_on_hopper(const Array& a, const Array& b, const Array& y) {
+/// What gemm() would run on an H100 of that many multiprocessors.
+GemmKernel planned(const Array& a, const Array& b, const Array& y, int multiprocessors) {
   GemmProblem g = gemm_problem(a, b, y, {});
-  const GemmPlan plan = plan_gemm(g, a.dtype, MatmulPrecision::exact, {90, multiprocessors()});
-  return plan.kernel == GemmKernel::hopper;
+  return plan_gemm(g, a.dtype, MatmulPrecision::exact, {90, multiprocessors}).kernel;
 }
 
+/// The problem as the kernel gets it; k is not split.
+GemmProblem fitting(const Array& a, const Array& b, const Array& y, const GemmEpilogue& epilogue) {
+  GemmProblem g = gemm_problem(a, b, y, epilogue);
+  plan_gemm(g, a.dtype, MatmulPrecision::exact, {90, multiprocessors()});
+  CHECK(gemm_hopper_fits(g, a.dtype, 90));
+  g.split = {nullptr, g.split.pitch, g.k, 1};
+  return g;
+}
+
+/// gemm on the Hopper kernel, whatever the cost model thinks of so small a product.
 void run(const Array& a, const Array& b, const Array& y, const GemmEpilogue& epilogue = {}) {
-  const MatmulPrecision exact = MatmulPrecision::exact;
-  gemm(nullptr, a, b, y, epilogue, exact, workspace(gemm_workspace(a, b, y, exact)));
+  launch_gemm_hopper(nullptr, fitting(a, b, y, epilogue), a.dtype);
 }
 
 /// f in each of the ways in which TMA and wgmma may complete, in the order of the command line.
@@ -90,7 +98,6 @@ void check_orientations(int64_t m, int64_t n, int64_t k, int64_t step) {
   for (int turned = 0; turned < 4; turned++) {
     const Matrix<T> a(m, k, turned & 1, 1), b(k, n, turned & 2, 2);
     const Host<T> y({1, m, n});
-    CHECK(planned_on_hopper(a.array, b.array, y));
     run(a.array, b.array, y);
     check_product(a.array, b.array, y, step);
   }
@@ -98,7 +105,8 @@ void check_orientations(int64_t m, int64_t n, int64_t k, int64_t step) {
 
 }  // namespace
 
-/// The sizes of tests/contract/test_gemm_hopper.py, where the kernel has no name.
+/// gemm() takes this kernel: for the sizes of tests/contract/test_gemm_hopper.py, where kernels
+/// have no name, on the simulator's four multiprocessors; for large ones on a real H100's 132.
 CASE(hopper_gemm_is_planned) {
   const int64_t sizes[][4] = {{1, 200, 300, 130}, {1, 264, 520, 64},  {1, 264, 520, 328},
                               {1, 530, 520, 72},  {3, 136, 264, 72},  {3, 136, 256, 72},
@@ -106,12 +114,25 @@ CASE(hopper_gemm_is_planned) {
                               {1, 200, 304, 136}, {6, 136, 136, 64}};
   for (const auto& [batch, m, n, k] : sizes) {
     const Matrix<f16> a(m, k, false, 1, batch), b(k, n, false, 2, batch);
-    CHECK(planned_on_hopper(a.array, b.array, Host<f16>({batch, m, n})));
+    CHECK(planned(a.array, b.array, Host<f16>({batch, m, n}), 4) == GemmKernel::hopper);
   }
   for (const auto& [m, n, k] : {std::array{150, 270, 128}, std::array{200, 300, 264}}) {
     const Matrix<bf16> a(m, k, false), b(k, n, false);
-    CHECK(planned_on_hopper(a.array, b.array, Host<float>({1, m, n})));
+    CHECK(planned(a.array, b.array, Host<float>({1, m, n}), 4) == GemmKernel::hopper);
   }
+  const Matrix<bf16> large(4096, 4096, false);
+  CHECK(planned(large.array, large.array, large.array, 132) == GemmKernel::hopper);
+}
+
+/// gemm() launches what was planned.
+CASE(hopper_gemm_is_launched) {
+  const Hopper hopper;
+  const Matrix<f16> a(200, 130, false, 1), b(130, 300, false, 2);
+  const Host<f16> y({1, 200, 300}), expected({1, 200, 300});
+  const MatmulPrecision exact = MatmulPrecision::exact;
+  gemm(nullptr, a.array, b.array, y, {}, exact, workspace(0));
+  run(a.array, b.array, expected);
+  for (int64_t i = 0; i < y.size; i++) CHECK_EQ(y[i], expected[i]);
 }
 
 /// Tails in m, n and k; k shorter than the ring; one tile for each block.
@@ -129,7 +150,6 @@ CASE(hopper_gemm_more_tiles_than_blocks) {
   in_every_async_mode([] {
     const Matrix<f16> a(530, 72, false, 1), b(72, 520, false, 2);
     const Host<f16> y({1, 530, 520});
-    CHECK(planned_on_hopper(a.array, b.array, y));
     run(a.array, b.array, y);
     check_product(a.array, b.array, y, 7);
   });
@@ -142,7 +162,6 @@ CASE(hopper_gemm_second_group) {
   const int64_t m = 128 * 16 + 40, n = 264, k = 64;
   const Matrix<bf16> a(m, k, true, 1), b(k, n, true, 2);
   const Host<bf16> y({1, m, n});
-  CHECK(planned_on_hopper(a.array, b.array, y));
   run(a.array, b.array, y);
   check_product(a.array, b.array, y, 37);
 }
@@ -155,7 +174,6 @@ CASE(hopper_gemm_batches) {
     const Host<bf16> y({batch, m, n});
     const Array one = repeated(Matrix<bf16>(b).array, 0, batch);
     for (const Array& right : {b.array, one}) {
-      CHECK(planned_on_hopper(a.array, right, y));
       run(a.array, right, y);
       check_product(a.array, right, y, 5);
     }
@@ -169,7 +187,6 @@ CASE(hopper_gemm_epilogue) {
     const Matrix<f16> a(m, k, false, 1), b(k, n, true, 2);
     const Host<float> y({1, m, n}, noise), before({1, m, n}, noise), bias({n}, noise),
         residual({1, m, n}, [](int64_t i) { return noise(i + 9); }), scale({n}, noise);
-    CHECK(planned_on_hopper(a.array, b.array, y));
     run(a.array, b.array, y, {scale, bias, residual, 0.5, -2, Activation::relu});
     for (int64_t i = 0; i < y.size; i++) {
       const int64_t row = i / n, column = i % n;
@@ -180,24 +197,12 @@ CASE(hopper_gemm_epilogue) {
   });
 }
 
-// Where the simulator's four multiprocessors are the machine, a plan gives neither of the following
-// to this kernel: they are launched by hand.
-
-GemmProblem fitting(const Array& a, const Array& b, const Array& y) {
-  GemmProblem g = gemm_problem(a, b, y, {});
-  plan_gemm(g, a.dtype, MatmulPrecision::exact, {90, 4});
-  CHECK(gemm_hopper_fits(g, a.dtype, 90));
-  return g;
-}
-
 /// One block, one tile, of which most is outside; the ring goes round almost three times.
 CASE(hopper_gemm_one_tile) {
   in_every_async_mode([] {
     const Matrix<f16> a(72, 64 * 11, true, 1), b(64 * 11, 96, false, 2);
     const Host<f16> y({1, 72, 96});
-    GemmProblem g = fitting(a.array, b.array, y);
-    g.split = {nullptr, g.split.pitch, g.k, 1};
-    launch_gemm_hopper(nullptr, g, DType::f16);
+    run(a.array, b.array, y);
     check_product(a.array, b.array, y, 1);
   });
 }
@@ -207,7 +212,7 @@ CASE(hopper_gemm_split_k) {
   in_every_async_mode([] {
     const Matrix<bf16> a(120, 500, false, 1), b(500, 250, false, 2);
     const Host<float> y({1, 120, 250});
-    GemmProblem g = fitting(a.array, b.array, y);
+    GemmProblem g = fitting(a.array, b.array, y, {});
     g.split.k = 192, g.split.count = 3;  // the last one is shorter, and ends in a tail
     const Host<float> partial({3 * g.partial_size()});
     g.split.partial = partial.data.get();
@@ -217,7 +222,8 @@ CASE(hopper_gemm_split_k) {
   });
 }
 
-/// What TMA cannot read goes to another kernel and is right all the same.
+/// What TMA cannot read is not taken as it stands (gemm() may copy it first), nor what other
+/// machines would have to run.
 CASE(hopper_gemm_refuses) {
   const Hopper hopper;
   const int64_t m = 200, n = 300, k = 152;
@@ -225,15 +231,27 @@ CASE(hopper_gemm_refuses) {
   const Host<f16> y({1, m, n});
   Array a = memory.array;
   a.shape[2] = k;
-  CHECK(planned_on_hopper(a, b.array, y));
+  const GemmProblem g = gemm_problem(a, b.array, y, {});
+  CHECK(gemm_hopper_fits(g, DType::f16, 90));
+  for (int other : {75, 80, 89, 100, 120}) CHECK(!gemm_hopper_fits(g, DType::f16, other));
+  CHECK(!gemm_hopper_fits(g, DType::f32, 90));
+  const auto refused = [&](const Array& left, const Array& right, const Array& out) {
+    return !gemm_hopper_fits(gemm_problem(left, right, out, {}), DType::f16, 90);
+  };
   Array shifted = a, gaps = a;
   shifted.data = shifted.as<f16>() + 1;  // not aligned to 16 bytes
   gaps.stride[2] = 2;                    // not contiguous along any axis
   for (const Array& left : {shifted, gaps, backwards(a, 1)}) {
-    CHECK(!planned_on_hopper(left, b.array, y));
-    run(left, b.array, y);
+    CHECK(refused(left, b.array, y));
+    const MatmulPrecision exact = MatmulPrecision::exact;
+    gemm(nullptr, left, b.array, y, {}, exact, workspace(gemm_workspace(left, b.array, y, exact)));
     check_product(left, b.array, y, 7);
   }
-  GemmProblem g = gemm_problem(a, b.array, y, {});
-  CHECK(plan_gemm(g, DType::f16, MatmulPrecision::exact, {80, 4}).kernel != GemmKernel::hopper);
+  Array odd_rows = a, odd_matrices = a, short_rows = a, two = y, few = y;
+  odd_rows.stride[1] += 4;
+  CHECK(refused(odd_rows, b.array, y));
+  odd_matrices.shape[0] = two.shape[0] = 2, odd_matrices.stride[0] += 4;
+  CHECK(refused(odd_matrices, b.array, two));
+  short_rows.shape[1] = few.shape[1] = 40;
+  CHECK(refused(short_rows, b.array, few));
 }

@@ -71,6 +71,17 @@ CASE(plans_precision_of_float32) {
   check_plan(plan(DType::f64, 512, 512, 512, kA100, kTf32), GemmKernel::tile, GemmMath::fma, 64);
 }
 
+// A GPU newer than every machine code in the module runs the oldest PTX, whose tensor-core kernels
+// for sm_80 only trap.
+CASE(plans_for_the_code_that_runs) {
+  constexpr GemmDevice later{103, 148, 75};
+  check_plan(plan(DType::bf16, 4096, 4096, 4096, later), GemmKernel::tile, GemmMath::fma, 64);
+  check_plan(plan(DType::f16, 4096, 4096, 4096, later), GemmKernel::mma, GemmMath::f16, 128);
+  CHECK_EQ(plan(DType::f16, 4096, 4096, 4096, later).n, 128);
+  check_plan(plan(DType::f32, 2048, 2048, 2048, later, MatmulPrecision::tf32), GemmKernel::tile,
+             GemmMath::fma, 128);
+}
+
 CASE(plans_few_rows_or_columns) {
   const GemmPlan row = plan(DType::f16, 1, 4096, 4096, kA100);
   check_plan(row, GemmKernel::skinny_sweep, GemmMath::fma, 0);
@@ -101,6 +112,8 @@ CASE(plans_packing) {
   const GemmPlan odd = plan(DType::f16, 512, 1001, 512, kA100);
   CHECK(odd.kernel == GemmKernel::mma && odd.pack_b && !odd.pack_a);
   CHECK_EQ(odd.workspace(), 1001 * 512 * 2);
+  const GemmPlan hopper = plan(DType::f16, 4096, 4097, 4096, kHopper);
+  CHECK(hopper.kernel == GemmKernel::hopper && hopper.pack_b && !hopper.pack_a);
   // Small and odd: copying would take longer than multiplying on CUDA cores.
   check_plan(plan(DType::f16, 20, 21, 21, kA100), GemmKernel::tile, GemmMath::fma, 64);
 }
@@ -116,6 +129,8 @@ CASE(plans_in_the_simulator) {
     CHECK_EQ(plan(t, 37, 72, 264, simulator).n, 64);
     CHECK(plan(t, 20, 24, 4096, simulator).splits > 1);
   }
+  CHECK(plan(DType::f16, 130, 264, 300, {90, 4}).kernel == GemmKernel::hopper);
+  CHECK(plan(DType::bf16, 260, 257, 300, {90, 4}).kernel == GemmKernel::hopper);  // two of 130 rows
   for (const GemmDevice device : {simulator, turing}) {
     CHECK_EQ(plan(DType::f16, 260, 120, 40, turing).n, 128);
     CHECK_EQ(plan(DType::i8, 260, 120, 80, device).n, 128);

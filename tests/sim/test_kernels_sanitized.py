@@ -20,9 +20,12 @@ def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return build.program(request.param, "kernels", build.KERNELS, folder, host)
 
 
-@pytest.mark.parametrize(("order", "seed"), [("forward", 0), ("random", 1)])
-def test_kernels_are_right_and_clean(kernels: Path, order: str, seed: int) -> None:
-    status, output = build.run(kernels, "--order", order, "--seed", str(seed), timeout=300)
+@pytest.mark.parametrize(
+    ("order", "copies", "seed"), [("forward", "lazy", 0), ("random", "random", 1)]
+)
+def test_kernels_are_right_and_clean(kernels: Path, order: str, copies: str, seed: int) -> None:
+    schedule = ("--order", order, "--async", copies, "--seed", str(seed))
+    status, output = build.run(kernels, *schedule, timeout=300)
     assert status == 0, output
     assert "FAILED" not in output and "Sanitizer" not in output, output
     assert output.count("ok ") > 20
