@@ -43,9 +43,7 @@ GG_DEVICE void gemm_mma_block(const GemmProblem& g, int64_t block) {
   using A = std::conditional_t<std::is_integral_v<Sum>, uint32_t, float>;
   constexpr bool async = Math::kArchitecture >= 80;
   char* const shared = shared_dynamic<char>();
-  GG_SHARED(place, TilePlace);  // for the epilogue: until then registers are scarce
   const TilePlace at = place_tile<Shape>(g, block);
-  if (threadIdx.x == 0) place = at;
   const int64_t k0 = at.split * g.split.k, k = g.k - k0 < g.split.k ? g.k - k0 : g.split.k;
   const T* const a_data =
       static_cast<const T*>(g.a.data) + g.batch.offset(0, at.batch) + at.m0 * g.a.row + k0 * g.a.k;
@@ -58,14 +56,20 @@ GG_DEVICE void gemm_mma_block(const GemmProblem& g, int64_t block) {
   const StageAccess<T, Shape> access(a_along_k, b_along_k);
   const int tiles = static_cast<int>((k + kTileK<T> - 1) / kTileK<T>);
   WarpSums<Math, Shape> sums;
+  const auto write = [&](const TilePlace& place) {
+    Math::finish(sums);
+    write_sums<T, Shape, std::is_same_v<Math, Tf32x3Math>>(
+        g, place.batch, place.split, place.m0, place.n0, reinterpret_cast<A*>(shared), sums.d);
+  };
   if constexpr (async) {
+    GG_SHARED(place, TilePlace);  // for the epilogue: until then registers are scarce
+    if (threadIdx.x == 0) place = at;
     mainloop_async<Math, Shape>(a, b, access, tiles, shared, sums);
-  } else {
+    write(place);
+  } else {  // shared memory is scarcer: sm_75 has 64 KiB, for two blocks just enough
     mainloop_staged<Math, Shape>(a, b, access, tiles, shared, sums);
+    write(at);
   }
-  Math::finish(sums);
-  write_sums<T, Shape, std::is_same_v<Math, Tf32x3Math>>(
-      g, place.batch, place.split, place.m0, place.n0, reinterpret_cast<A*>(shared), sums.d);
 }
 
 /// Blocks of 128 threads share a multiprocessor by twos: 255 registers for a thread in any case.
