@@ -138,6 +138,8 @@ def main() -> None:
         from gpugrad import _cuda
 
         module, promised = _cuda.__file__, _cuda.built_for()
+    if not Path(module).is_file():
+        sys.exit(f"--module {module}: no such file")
     built = architectures(module)
     if promised:
         check_promised(module, built, promised)

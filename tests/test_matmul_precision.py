@@ -60,6 +60,9 @@ def test_other_names_are_refused_and_nothing_is_lost() -> None:
         gg.set_matmul_precision("fast")
     with pytest.raises(gg.errors.ArgumentError, match=r"precision is 'exact'.*'highest'"):
         gg.set_float32_matmul_precision("exact")
+    for unhashable in (gg.set_matmul_precision, gg.set_float32_matmul_precision):
+        with pytest.raises(gg.errors.ArgumentError, match=r"precision is \['high'\]"):
+            unhashable(["high"])
     assert gg.get_matmul_precision() == "exact"
 
 

@@ -50,7 +50,7 @@ def set_float32_matmul_precision(precision: str) -> None:
 
     "highest" (accurate to float32) is our "high"; "high" and "medium" are our "tf32".
     """
-    if precision not in _PYTORCH:
+    if precision not in tuple(_PYTORCH):  # a tuple takes what cannot be a key
         raise ArgumentError(
             f"set_float32_matmul_precision: precision is {precision!r}; it must be one of "
             f"{tuple(_PYTORCH)}.\n  set_matmul_precision takes gpugrad's own {PRECISIONS}."

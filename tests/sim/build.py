@@ -103,6 +103,12 @@ def program(
     return target
 
 
+def cases(flavour: str, folder: Path, name: str, *sources: str) -> Path:
+    """The program of the cases in tests/sim/`sources`.cpp, with check.h's command line."""
+    files = [HERE / f"{source}.cpp" for source in sources]
+    return program(flavour, name, files, folder, host=[HERE / "main.cpp"])
+
+
 def run(executable: Path, *arguments: str, timeout: float = 120) -> tuple[int, str]:
     """Runs it; returns its exit status and all it printed."""
     environment = dict(

@@ -29,22 +29,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("hopper")
 
 
-def _program(flavour: str, folder: Path, name: str, *sources: str) -> Path:
-    files = [build.HERE / f"{source}.cpp" for source in sources]
-    return build.program(flavour, name, files, folder, host=[build.HERE / "main.cpp"])
-
-
 @pytest.fixture(scope="module", params=FLAVOURS)
 def primitives(request: pytest.FixtureRequest, folder: Path) -> Path:
     sources = ("mbarrier", "tma", "im2col", "wgmma", "cluster")
-    return _program(request.param, folder, "hopper", *sources)
+    return build.cases(request.param, folder, "hopper", *sources)
 
 
 @pytest.fixture(scope="module")
 def bugs(folder: Path) -> dict[str, Path]:
     flavours = [*FLAVOURS, "counters"]
     return {
-        flavour: _program(flavour, folder, "bugs_hopper", "bugs_hopper") for flavour in flavours
+        flavour: build.cases(flavour, folder, "bugs_hopper", "bugs_hopper") for flavour in flavours
     }
 
 

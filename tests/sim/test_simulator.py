@@ -23,21 +23,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("simulator")
 
 
-def _program(flavour: str, folder: Path, name: str, *sources: str) -> Path:
-    files = [build.HERE / f"{source}.cpp" for source in sources]
-    return build.program(flavour, name, files, folder, host=[build.HERE / "main.cpp"])
-
-
 @pytest.fixture(scope="session", params=FLAVOURS)
 def primitives(request: pytest.FixtureRequest, folder: Path) -> Path:
     sources = ["execution", "warps", "memory", "misuse"]
     sources += ["matrix", "mma", "cp_async", "barriers", "misuse_async"]
-    return _program(request.param, folder, "primitives", *sources)
+    return build.cases(request.param, folder, "primitives", *sources)
 
 
 @pytest.fixture(scope="session")
 def bugs(folder: Path) -> dict[tuple[str, str], Path]:
-    return {(f, name): _program(f, folder, name, name) for f in FLAVOURS for name in BUGS}
+    return {(f, name): build.cases(f, folder, name, name) for f in FLAVOURS for name in BUGS}
 
 
 @pytest.mark.parametrize("mode", ASYNC)
@@ -57,7 +52,7 @@ def test_primitives_on_several_cpu_threads(primitives: Path) -> None:
 
 def test_conversions(folder: Path) -> None:
     sources = ("conversions", "conversions_f8")
-    status, output = build.run(_program("plain", folder, "conversions", *sources))
+    status, output = build.run(build.cases("plain", folder, "conversions", *sources))
     assert status == 0, output
     assert output.count("ok ") == 9
 
