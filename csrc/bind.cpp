@@ -3,7 +3,8 @@
 //
 // Arguments are positional in the order of ops.h (a pybind11 call by position costs 0.2 us, by
 // keyword three times that). `stream` is an integer, arrays are NumPy arrays (CuPy arrays for
-// _cuda) or None, functors are named by str, as in core/functors.h.
+// _cuda) or None, functors are named by str, as in core/functors.h, and
+// structures are tuples of their fields.
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -37,22 +38,13 @@ static void bind(py::module_& m, const char* name, R (*operation)(Stream, Args..
 }
 
 #if !defined(GG_CPU)
-/// The epilogue's fields as arguments.
-static void gemm_flat(Stream stream, const Array& a, const Array& b, const Array& y,
-                      const Array& scale, const Array& bias, const Array& residual, double alpha,
-                      double beta, Activation act, MatmulPrecision precision,
-                      const Array& workspace) {
-  gemm(stream, a, b, y, {scale, bias, residual, alpha, beta, act}, precision, workspace);
-}
-
 static void bind_array_operations(py::module_& m) {
   bind(m, "fill", fill, "y", "value");
   bind(m, "copy", copy, "x", "y");
   bind(m, "where", where, "c", "a", "b", "y");
   bind(m, "reduce", reduce, "op", "x", "y", "workspace");
   m.def("reduce_workspace", &reduce_workspace, py::arg("op"), py::arg("x"), py::arg("y"));
-  bind(m, "gemm", gemm_flat, "a", "b", "y", "scale", "bias", "residual", "alpha", "beta", "act",
-       "precision", "workspace");
+  bind(m, "gemm", gemm, "a", "b", "y", "epilogue", "precision", "workspace");
   m.def("gemm_workspace", &gemm_workspace, py::arg("a"), py::arg("b"), py::arg("y"),
         py::arg("precision"));
   bind(m, "gather", gather, "x", "indices", "y", "flag");
@@ -73,6 +65,50 @@ static void bind_functions(py::module_& m) {
        "ignore_index", "label_smoothing");
   bind(m, "scatter", scatter, "values", "indices", "x", "accumulate", "workspace", "flag");
   m.def("scatter_workspace", &scatter_workspace, py::arg("indices"), py::arg("x"));
+}
+
+static void bind_convolutions(py::module_& m) {
+  bind(m, "conv_fprop", conv_fprop, "x", "w", "y", "window", "epilogue", "precision", "workspace");
+  m.def("conv_fprop_workspace", &conv_fprop_workspace, py::arg("x"), py::arg("w"), py::arg("y"),
+        py::arg("window"), py::arg("precision"));
+  bind(m, "conv_dgrad", conv_dgrad, "dy", "w", "dx", "window", "epilogue", "precision",
+       "workspace");
+  m.def("conv_dgrad_workspace", &conv_dgrad_workspace, py::arg("dy"), py::arg("w"), py::arg("dx"),
+        py::arg("window"), py::arg("precision"));
+  bind(m, "conv_wgrad", conv_wgrad, "x", "dy", "dw", "window", "precision", "workspace");
+  m.def("conv_wgrad_workspace", &conv_wgrad_workspace, py::arg("x"), py::arg("dy"), py::arg("dw"),
+        py::arg("window"), py::arg("precision"));
+}
+
+static void bind_images(py::module_& m) {
+  bind(m, "max_pool", max_pool, "x", "y", "index", "window");
+  bind(m, "max_pool_grad", max_pool_grad, "dy", "index", "dx", "window");
+  bind(m, "avg_pool", avg_pool, "x", "y", "window", "count_include_pad", "divisor");
+  bind(m, "avg_pool_grad", avg_pool_grad, "dy", "dx", "window", "count_include_pad", "divisor");
+  bind(m, "resample", resample, "x", "offsets", "index", "weight", "y", "axis");
+  bind(m, "crop", crop, "x", "top", "left", "flip", "y", "border");
+  bind(m, "unfold", unfold, "x", "y", "window", "out");
+  bind(m, "fold", fold, "y", "x", "window", "out");
+}
+
+static void bind_norms(py::module_& m) {
+  bind(m, "layer_norm", layer_norm, "x", "weight", "bias", "y", "mean", "rstd", "eps");
+  bind(m, "layer_norm_grad", layer_norm_grad, "dy", "x", "weight", "mean", "rstd", "dx", "dweight",
+       "dbias", "workspace");
+  m.def("layer_norm_grad_workspace", &layer_norm_grad_workspace, py::arg("x"), py::arg("dweight"),
+        py::arg("dbias"));
+  bind(m, "group_norm", group_norm, "x", "weight", "bias", "y", "mean", "rstd", "eps");
+  bind(m, "group_norm_grad", group_norm_grad, "dy", "x", "weight", "mean", "rstd", "dx", "dweight",
+       "dbias", "workspace");
+  m.def("group_norm_grad_workspace", &group_norm_grad_workspace, py::arg("x"), py::arg("rstd"));
+  bind(m, "batch_norm_stats", batch_norm_stats, "x", "mean", "rstd", "running_mean", "running_var",
+       "momentum", "eps", "workspace");
+  m.def("batch_norm_stats_workspace", &batch_norm_stats_workspace, py::arg("x"));
+  bind(m, "batch_norm_apply", batch_norm_apply, "x", "mean", "rstd", "weight", "bias", "residual",
+       "act", "y");
+  bind(m, "batch_norm_grad", batch_norm_grad, "dy", "x", "y", "mean", "rstd", "weight", "act",
+       "fixed", "dx", "dweight", "dbias", "dresidual", "workspace");
+  m.def("batch_norm_grad_workspace", &batch_norm_grad_workspace, py::arg("x"));
 }
 
 static void bind_random(py::module_& m) {
@@ -114,6 +150,9 @@ PYBIND11_MODULE(GG_MODULE, m) {
   bind_array_operations(m);
 #endif
   bind_functions(m);
+  bind_convolutions(m);
+  bind_images(m);
+  bind_norms(m);
   bind_random(m);
   bind_optimizers(m);
 #if defined(GG_SIM)

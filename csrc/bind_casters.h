@@ -3,15 +3,19 @@
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <tuple>
+#include <type_traits>
 
 #include "core/array.h"
 #include "core/functors.h"
+#include "ops.h"
 
 namespace gg {
 
@@ -177,6 +181,50 @@ GG_ENUM_CASTER(Binary, gg::kBinary, [](const gg::Functor& f) { return f.name; })
 GG_ENUM_CASTER(Reduce, gg::kReduce, [](const char* name) { return name; })
 GG_ENUM_CASTER(Activation, gg::kActivation, [](const char* name) { return name; })
 GG_ENUM_CASTER(MatmulPrecision, gg::kMatmulPrecision, [](const char* name) { return name; })
+GG_ENUM_CASTER(Border, gg::kBorder, [](const char* name) { return name; })
 #undef GG_ENUM_CASTER
+
+}  // namespace pybind11::detail
+
+namespace gg {
+
+/// Loads the items of a tuple into `fields`, each by its own caster.
+template <class... Fields>
+bool load_fields(pybind11::handle source, std::tuple<Fields&...> fields) {
+  namespace py = pybind11;
+  if (!PyTuple_Check(source.ptr()) || PyTuple_GET_SIZE(source.ptr()) != sizeof...(Fields))
+    return false;
+  const auto load = [&](auto& field, size_t i) {
+    py::detail::make_caster<std::remove_reference_t<decltype(field)>> caster;
+    if (!caster.load(PyTuple_GET_ITEM(source.ptr(), static_cast<Py_ssize_t>(i)), true))
+      return false;
+    field = py::detail::cast_op<std::remove_reference_t<decltype(field)>>(caster);
+    return true;
+  };
+  size_t i = 0;
+  return std::apply([&](auto&... field) { return (load(field, i++) && ...); }, fields);
+}
+
+}  // namespace gg
+
+namespace pybind11::detail {
+
+/// Structures are passed as tuples of their fields.
+#define GG_TUPLE_CASTER(Struct, text, ...)                                                        \
+  template <>                                                                                     \
+  struct type_caster<gg::Struct> {                                                                \
+    PYBIND11_TYPE_CASTER(gg::Struct, const_name(text));                                           \
+    bool load(handle source, bool) {                                                              \
+      return gg::load_fields(source, [](gg::Struct& s) { return std::tie(__VA_ARGS__); }(value)); \
+    }                                                                                             \
+  };
+GG_TUPLE_CASTER(GemmEpilogue,
+                "tuple[ArrayLike | None, ArrayLike | None, ArrayLike | None, float, float, str]",
+                s.scale, s.bias, s.residual, s.alpha, s.beta, s.act)
+GG_TUPLE_CASTER(ConvWindow, "tuple[Sequence[int], Sequence[int], Sequence[int], int]", s.stride,
+                s.padding, s.dilation, s.groups)
+GG_TUPLE_CASTER(PoolWindow, "tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]",
+                s.kernel, s.stride, s.padding, s.dilation)
+#undef GG_TUPLE_CASTER
 
 }  // namespace pybind11::detail

@@ -66,6 +66,8 @@ enum class Result : int8_t { same, boolean };
   X(none) X(relu) X(gelu) X(gelu_tanh) X(silu) X(sigmoid) X(tanh)
 
 #define GG_PRECISION_LIST(X) X(exact) X(high) X(tf32)
+
+#define GG_BORDER_LIST(X) X(zeros) X(reflect) X(replicate)
 // clang-format on
 
 #define GG_ENUMERATOR(name, ...) name,
@@ -75,6 +77,8 @@ enum class Reduce : int8_t { GG_REDUCE_LIST(GG_ENUMERATOR) };
 enum class Activation : int8_t { GG_ACTIVATION_LIST(GG_ENUMERATOR) };
 /// How float32 matrices are multiplied; gemm in ops.h says what each means.
 enum class MatmulPrecision : int8_t { GG_PRECISION_LIST(GG_ENUMERATOR) };
+/// What lies around an image; crop in ops.h says what each means.
+enum class Border : int8_t { GG_BORDER_LIST(GG_ENUMERATOR) };
 #undef GG_ENUMERATOR
 
 struct Functor {
@@ -90,6 +94,7 @@ constexpr Functor kBinary[] = {GG_BINARY_LIST(GG_FUNCTOR)};
 constexpr const char* kReduce[] = {GG_REDUCE_LIST(GG_NAME)};
 constexpr const char* kActivation[] = {GG_ACTIVATION_LIST(GG_NAME)};
 constexpr const char* kMatmulPrecision[] = {GG_PRECISION_LIST(GG_NAME)};
+constexpr const char* kBorder[] = {GG_BORDER_LIST(GG_NAME)};
 #undef GG_FUNCTOR
 #undef GG_NAME
 

@@ -21,6 +21,12 @@ Operand: TypeAlias = Any
 
 Shape: TypeAlias = tuple[int, ...]
 
+ConvWindow: TypeAlias = tuple[Shape, Shape, Shape, int]
+"""(stride, padding, dilation, groups) of csrc/ops.h: one number for each spatial axis."""
+
+PoolWindow: TypeAlias = tuple[Shape, Shape, Shape, Shape]
+"""(kernel, stride, padding, dilation); four empty tuples for adaptive pooling."""
+
 PREDICATES = frozenset(("isnan", "isinf", "isfinite", "logical_not"))
 """Unary functors that return bool; the others return their input's dtype."""
 
@@ -74,6 +80,47 @@ class Kernels(Protocol):
         """(loss, lse, target_weight)."""
     def cross_entropy_grad(self, dloss: Array, x: Array, target: Array, weight: Array | None,
                            lse: Array, ignore_index: int, label_smoothing: float) -> Array: ...
+    def conv_fprop(self, x: Array, w: Array, window: ConvWindow, shape: Shape,
+                   bias: Array | None = None, act: str = "none",
+                   residual: Array | None = None) -> Array:
+        """Of `shape`; channels-last where x or w is (layout.py)."""
+    def conv_dgrad(self, dy: Array, w: Array, window: ConvWindow, shape: Shape,
+                   bias: Array | None = None) -> Array: ...
+    def conv_wgrad(self, x: Array, dy: Array, window: ConvWindow, shape: Shape) -> Array: ...
+    def max_pool(self, x: Array, window: PoolWindow, shape: Shape) -> tuple[Array, Array]:
+        """(y, index)."""
+    def max_pool_grad(self, dy: Array, index: Array, window: PoolWindow, shape: Shape) -> Array: ...
+    def avg_pool(self, x: Array, window: PoolWindow, shape: Shape, count_include_pad: bool,
+                 divisor: int) -> Array: ...
+    def avg_pool_grad(self, dy: Array, window: PoolWindow, shape: Shape, count_include_pad: bool,
+                      divisor: int) -> Array: ...
+    def layer_norm(self, x: Array, weight: Array | None, bias: Array | None, eps: float,
+                   centred: bool) -> tuple[Array, Array | None, Array]:
+        """(y, mean, rstd); mean is None unless centred."""
+    def layer_norm_grad(self, dy: Array, x: Array, weight: Array | None, mean: Array | None,
+                        rstd: Array, bias: bool) -> tuple[Array, Array | None, Array | None]:
+        """(dx, dweight or None, dbias where `bias`), the last two in the dtype of weight."""
+    def group_norm(self, x: Array, weight: Array | None, bias: Array | None, groups: int,
+                   eps: float) -> tuple[Array, Array, Array]:
+        """(y, mean, rstd)."""
+    def group_norm_grad(self, dy: Array, x: Array, weight: Array | None, mean: Array, rstd: Array,
+                        bias: bool) -> tuple[Array, Array | None, Array | None]: ...
+    def batch_norm_stats(self, x: Array, running_mean: Array | None, running_var: Array | None,
+                         momentum: float, eps: float) -> tuple[Array, Array]:
+        """(mean, rstd); the running statistics in place."""
+    def batch_norm_apply(self, x: Array, mean: Array, rstd: Array, weight: Array | None,
+                         bias: Array | None, residual: Array | None, act: str) -> Array: ...
+    def batch_norm_grad(self, dy: Array, x: Array, y: Array | None, mean: Array, rstd: Array,
+                        weight: Array | None, act: str, fixed: bool, bias: bool, residual: bool
+                        ) -> tuple[Array, Array | None, Array | None, Array | None]:
+        """(dx, dweight, dbias, dresidual), each of the last three where there is one."""
+    def resample(self, x: Array, offsets: Array, index: Array, weight: Array, axis: int,
+                 dtype: DType) -> Array:
+        """Of `dtype`: x's or its accumulation dtype."""
+    def crop(self, x: Array, top: Array, left: Array, flip: Array, size: tuple[int, int],
+             border: str) -> Array: ...
+    def unfold(self, x: Array, window: PoolWindow, out: Shape) -> Array: ...
+    def fold(self, y: Array, window: PoolWindow, out: Shape, shape: Shape) -> Array: ...
     def uniform(self, state: Array, call: int, low: float, high: float, shape: Shape,
                 dtype: DType) -> Array: ...
     def normal(self, state: Array, call: int, mean: float, std: float, shape: Shape,

@@ -29,7 +29,9 @@ from ..dtype import (
 from ..errors import DeviceError
 from . import reference
 from .base import COMPARISONS, OPERATIONS, PREDICATES, HostBackend, raise_flag
-from .native import load
+from .native import load, run
+from .native_images import NativeImages
+from .native_norms import NativeNorms
 
 NDArray = np.ndarray[Any, Any]
 ndarray, asarray, empty = np.ndarray, np.asarray, np.empty
@@ -314,6 +316,27 @@ _NATIVE = (
 _NATIVE_IN_PLACE = ("sgd_step", "adam_step", "rmsprop_step", "scale")
 
 
+_IMAGES_AND_NORMS = tuple(
+    name for part in (NativeImages, NativeNorms) for name in vars(part) if name in OPERATIONS
+)
+
+
+class CpuImagesAndNorms(NativeImages, NativeNorms):
+    """Images and norms by _cpu: the same allocation as on the other devices."""
+
+    module = native
+
+    def empty(self, shape: Any, dtype: DType) -> NDArray:
+        return np.empty(shape, dtype)
+
+    def launch(self, operation: Callable[..., None], *args: Any) -> None:
+        run(operation, 0, args)
+
+    def workspace(self, size_of: Callable[..., int], *args: Any) -> Any:
+        size = size_of(*args)
+        return empty(size, np.uint8) if size else None
+
+
 class CpuKernels:
     """The functions above, over the specification; plain attributes, so a call costs no binding."""
 
@@ -324,6 +347,8 @@ class CpuKernels:
             chosen[name] = own[name]
         chosen.update((name, own[name]) for name in _NATIVE)
         chosen.update((name, in_place(name)) for name in _NATIVE_IN_PLACE)
+        images_and_norms = CpuImagesAndNorms()
+        chosen.update((name, getattr(images_and_norms, name)) for name in _IMAGES_AND_NORMS)
         self.__dict__.update(chosen)
 
 

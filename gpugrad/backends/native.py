@@ -23,7 +23,10 @@ from ..dtype import (
 )
 from ..errors import ArgumentError, ShapeError
 from .base import COMPARISONS, PREDICATES, Array, Arrays, Backend, Operand, Shape
+from .layout import empty_like
 from .matmul_precision import SETTING
+from .native_images import NativeImages
+from .native_norms import NativeNorms
 
 REDUCED_DTYPE: dict[str, DType] = {"argmax": int64, "argmin": int64, "any": bool_, "all": bool_}
 
@@ -70,7 +73,7 @@ class NativeBackend(Backend):
         """Called when an operation that may set the flag was launched."""
 
 
-class NativeKernels:
+class NativeKernels(NativeImages, NativeNorms):
     """The methods of `Kernels` by a native module: computes the result's shape and dtype,
     allocates it, asks for workspace, launches.
     """
@@ -92,37 +95,39 @@ class NativeKernels:
     # ---- element-wise ------------------------------------------------------------------------
 
     def unary(self, name: str, x: Array, p0: float = 0.0, p1: float = 0.0) -> Array:
-        y = self.empty(x.shape, bool_ if name in PREDICATES else x.dtype)
+        y = empty_like(self.empty, x, bool_ if name in PREDICATES else x.dtype)
         self.launch(self.module.unary, name, x, y, p0, p1)
         return y
 
     def binary(self, name: str, a: Operand, b: Operand) -> Array:
-        if isinstance(a, (int, float)):
-            shape, dtype = b.shape, b.dtype
-        elif isinstance(b, (int, float)):
-            shape, dtype = a.shape, a.dtype
-        else:
-            shape, dtype = a.shape, a.dtype
-            if b.shape != shape:
-                shape = broadcast(shape, b.shape)
-        y = self.empty(shape, bool_ if name in COMPARISONS else dtype)
+        arrays = [v for v in (a, b) if not isinstance(v, (int, float))]
+        dtype = bool_ if name in COMPARISONS else arrays[0].dtype
+        y = self._result(arrays, dtype)
         self.launch(self.module.binary, name, a, b, y)
         return y
 
+    def _result(self, arrays: Sequence[Array], dtype: DType) -> Array:
+        """A new array of the shape they broadcast to, lying as the first that has this shape."""
+        shape = broadcast(*(x.shape for x in arrays))
+        like = next((x for x in arrays if x.shape == shape), None)
+        return self.empty(shape, dtype) if like is None else empty_like(self.empty, like, dtype)
+
     def where(self, c: Array, a: Operand, b: Operand) -> Array:
         arrays = [v for v in (a, b) if not isinstance(v, (int, float))]
-        shape = broadcast(c.shape, *(v.shape for v in arrays))
-        y = self.empty(shape, arrays[0].dtype if arrays else result_type(a, b))
+        dtype = arrays[0].dtype if arrays else result_type(a, b)
+        y = self._result([*arrays, c], dtype)
         self.launch(self.module.where, c, a, b, y)
         return y
 
     def cast(self, x: Array, dtype: DType) -> Array:
-        y = self.empty(x.shape, dtype)
+        y = empty_like(self.empty, x, dtype)
         self.launch(self.module.copy, x, y)
         return y
 
     def contiguous(self, x: Array) -> Array:
-        return self.cast(x, x.dtype)
+        y = self.empty(x.shape, x.dtype)
+        self.launch(self.module.copy, x, y)
+        return y
 
     def copy(self, x: Array, y: Array) -> None:
         self.launch(self.module.copy, x, y)
@@ -168,7 +173,7 @@ class NativeKernels:
         precision = SETTING.name
         workspace = self.workspace(self.module.gemm_workspace, a, b, out, precision)
         epilogue = (scale, bias, residual, alpha, beta, act)
-        self.launch(self.module.gemm, a, b, out, *epilogue, precision, workspace)
+        self.launch(self.module.gemm, a, b, out, epilogue, precision, workspace)
         return out
 
     # ---- indexing ----------------------------------------------------------------------------
@@ -273,7 +278,7 @@ class NativeKernels:
         return y
 
     def dropout(self, state: Array, call: int, p: float, x: Array) -> Array:
-        y = self.empty(x.shape, x.dtype)
+        y = empty_like(self.empty, x)
         self.launch(self.module.dropout, state, call, p, x, y)
         return y
 

@@ -33,7 +33,7 @@ def architecture() -> Iterator[None]:
 def multiply(a: np.ndarray, b: np.ndarray, precision: str) -> np.ndarray:
     y = np.full((a.shape[0], b.shape[1]), np.nan, np.float32)
     space = np.empty(sim.gemm_workspace(a, b, y, precision), np.uint8)
-    sim.gemm(0, a, b, y, None, None, None, 1.0, 0.0, "none", precision, space)
+    sim.gemm(0, a, b, y, (None, None, None, 1.0, 0.0, "none"), precision, space)
     return y
 
 
@@ -172,7 +172,7 @@ def test_every_architecture(dtype: str, precision: str) -> None:
     for number in (75, 80, 86, 90):
         sim.set_architecture(number)
         space = np.empty(sim.gemm_workspace(a, b, y, precision), np.uint8)
-        sim.gemm(0, a, b, y, None, None, None, 1.0, 0.0, "none", precision, space)
+        sim.gemm(0, a, b, y, (None, None, None, 1.0, 0.0, "none"), precision, space)
         np.testing.assert_array_equal(y, expected, err_msg=f"sm_{number}")
 
 

@@ -4,12 +4,24 @@ Each native module is held against these functions by tests/contract. float16 an
 computed in float32 and rounded once; sums accumulate as csrc/ops.h says.
 """
 
+from .conv import conv_dgrad, conv_fprop, conv_wgrad
 from .elementwise import BINARY, UNARY, binary, cast, contiguous, copy, fill, unary, where
 from .index import gather, nonzero, scatter
 from .linalg import ACTIVATION, gemm
+from .norm import (
+    batch_norm_apply,
+    batch_norm_grad,
+    batch_norm_stats,
+    group_norm,
+    group_norm_grad,
+    layer_norm,
+    layer_norm_grad,
+)
 from .optim import adam_step, global_norm, rmsprop_step, scale, sgd_step
+from .pool import avg_pool, avg_pool_grad, max_pool, max_pool_grad
 from .random import bernoulli, dropout, normal, permutation, uniform
 from .reduce import REDUCE, cumsum, reduce
+from .resample import crop, fold, resample, unfold
 from .rows import cross_entropy, cross_entropy_grad, softmax, softmax_grad
 
 __all__ = [
@@ -18,23 +30,40 @@ __all__ = [
     "REDUCE",
     "UNARY",
     "adam_step",
+    "avg_pool",
+    "avg_pool_grad",
+    "batch_norm_apply",
+    "batch_norm_grad",
+    "batch_norm_stats",
     "bernoulli",
     "binary",
     "cast",
     "contiguous",
+    "conv_dgrad",
+    "conv_fprop",
+    "conv_wgrad",
     "copy",
+    "crop",
     "cross_entropy",
     "cross_entropy_grad",
     "cumsum",
     "dropout",
     "fill",
+    "fold",
     "gather",
     "gemm",
     "global_norm",
+    "group_norm",
+    "group_norm_grad",
+    "layer_norm",
+    "layer_norm_grad",
+    "max_pool",
+    "max_pool_grad",
     "nonzero",
     "normal",
     "permutation",
     "reduce",
+    "resample",
     "rmsprop_step",
     "scale",
     "scatter",
@@ -42,6 +71,7 @@ __all__ = [
     "softmax",
     "softmax_grad",
     "unary",
+    "unfold",
     "uniform",
     "where",
 ]
