@@ -92,8 +92,8 @@ void launch_cooperative(void (*kernel)(P...), const Grid& grid, dim3 block, size
 }
 
 /// A launch that may begin before the kernel ahead of it in the stream has ended (programmatic
-/// dependent launch, sm_90 and up; elsewhere a plain one). Each thread calls grid_dependency_wait
-/// (device/pdl.h) before it touches what that kernel reads or writes.
+/// dependent launch where the kernel was compiled for sm_90 and up; else a plain one). Each thread
+/// calls grid_dependency_wait (device/pdl.h) before it touches what that kernel reads or writes.
 template <class... P, class... A>
 void launch_dependent(void (*kernel)(P...), const Grid& grid, dim3 block, size_t shared_bytes,
                       Stream, A&&... args) {
@@ -215,7 +215,10 @@ template <class... P, class... A>
 void launch_dependent(void (*kernel)(P...), const Grid& grid, dim3 block, size_t shared_bytes,
                       Stream stream, A&&... args) {
   if (grid.empty()) return;
-  const LaunchKind kind = architecture() >= 90 ? LaunchKind::dependent : LaunchKind::plain;
+  cudaFuncAttributes compiled;
+  check_cuda(cudaFuncGetAttributes(&compiled, kernel), "cudaFuncGetAttributes");
+  const bool waits = compiled.ptxVersion >= 90;  // for older code grid_dependency_wait is nothing
+  const LaunchKind kind = waits ? LaunchKind::dependent : LaunchKind::plain;
   detail::run_on_cuda<P...>(kind, kernel, grid, block, shared_bytes, stream,
                             static_cast<P>(args)...);
 }

@@ -179,7 +179,7 @@ __global__ void __launch_bounds__(kBlock, 3) scan_parts(Scan s) {
 
 /// slot = sum of each part.
 template <class T>
-__global__ void __launch_bounds__(kBlock, 3) total_parts(Scan s) {
+__global__ void __launch_bounds__(kBlock, 2) total_parts(Scan s) {
   const int items = static_cast<int>(s.row_count * s.parts);
   for (int item = blockIdx.x; item < items; item += gridDim.x) {
     const int row = item / static_cast<int>(s.parts);

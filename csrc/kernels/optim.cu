@@ -117,7 +117,7 @@ GG_DEVICE void advance_clock(const StepClock& clock) {
 }
 
 template <class T, class Options, int N>
-__global__ void __launch_bounds__(kListThreads)
+__global__ void __launch_bounds__(kListThreads, 2)
     optimizer_step(const StepTable<N> table, const Options options, int mask, int64_t chunk,
                    const StepClock clock) {
   using A = Acc<T>;

@@ -17,7 +17,7 @@ from .windows import conv_taps, inside, padded_shape
 def resample(
     x: Array, offsets: Array, index: Array, weight: Array, axis: int, dtype: DType
 ) -> Array:
-    """y[.., o, ..] = sum over j from offsets[o] to offsets[o + 1] of weight[j] x[.., index[j], ..]."""
+    """y[.., o, ..] = sum over the j of row o of weight[j] x[.., index[j], ..]."""
     moved = np.moveaxis(widened(x), axis, -1)
     out = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     y = np.zeros((*moved.shape[:-1], len(offsets) - 1), moved.dtype)
