@@ -283,7 +283,8 @@ int64_t batch_norm_grad_workspace(const Array& x);
 ///   weight[j] x[.., index[j], ..].  A sparse matrix by rows: interpolation, its gradient (the
 ///   transposed matrix), padding by reflection, ...  offsets int32 [length + 1] and index int32
 ///   [terms] are legal (the caller made them); weight [terms] has the accumulation dtype. Floating;
-///   y has x's dtype or the accumulation dtype, so that passes along several axes round once.
+///   x and y have one dtype, or one of them the accumulation dtype, so that passes along several
+///   axes round once.
 void resample(Stream stream, const Array& x, const Array& offsets, const Array& index,
               const Array& weight, const Array& y, int axis);
 

@@ -71,12 +71,21 @@ from .dtype import (
 )
 from .dtype import bool_ as bool
 from .dtype import promote as promote_types
+from .memory_format import (
+    MemoryFormat as memory_format,
+)
+from .memory_format import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    preserve_format,
+)
 from .ops import *  # noqa: F403
 from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from .tensor import Tensor, is_tensor, numel
 
 if TYPE_CHECKING:
-    from . import cuda, data, models, nn, optim, train
+    from . import cuda, data, models, nn, optim, train, utils, vision
     from .serialization import load, save
 
 __version__ = "0.1.0"
@@ -84,7 +93,7 @@ __version__ = "0.1.0"
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 
-_MODULES = ("cuda", "data", "models", "nn", "optim", "train")
+_MODULES = ("cuda", "data", "models", "nn", "optim", "train", "utils", "vision")
 _FROM_SERIALIZATION = ("load", "save")
 
 

@@ -1,4 +1,4 @@
-"""The command line: `gpugrad train mnist`, `gpugrad predict FILE.png`, `gpugrad doctor`.
+"""The command line: `gpugrad train mnist|cifar10`, `gpugrad predict FILE.png`, `gpugrad doctor`.
 
 Exit status: 0 done, 1 `doctor` found something broken, 2 wrong input (one clear message, no
 traceback unless GPUGRAD_TRACEBACK=full), 130 Ctrl-C.
@@ -7,6 +7,7 @@ traceback unless GPUGRAD_TRACEBACK=full), 130 Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import ast
 import math
 import os
 import sys
@@ -63,39 +64,84 @@ def _version() -> str:
 
 # ---- train -----------------------------------------------------------------------------------
 
+_DATA_SETS = {
+    "mnist": (
+        "handwritten digits; the data is inside the package",
+        "mlp",
+        "folder with another copy of the four files",
+    ),
+    "cifar10": (
+        "photographs of ten kinds, 32 x 32",
+        "cnn",
+        "folder with the publisher's folder or archive (default: GPUGRAD_DATA)",
+    ),
+}
+
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train = commands.add_parser("train", help="train a model")
     sets = train.add_subparsers(dest="dataset", metavar="data set", required=True)
-    mnist = sets.add_parser(
-        "mnist",
-        help="handwritten digits; the data is inside the package",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    for name, (text, model, data) in _DATA_SETS.items():
+        _add_training(sets.add_parser(name, help=text, description=_TRAINING), name, model, data)
+
+
+_TRAINING = "Options that are not given are those of the model's recipe."
+
+
+def _add_training(parser: argparse.ArgumentParser, name: str, model: str, data: str) -> None:
+    add = parser.add_argument
+    add("--model", default=model, help="name of a model (default: %(default)s)")
+    add("--epochs", type=_positive_int, help="passes over the training set")
+    add("--batch-size", type=_positive_int, help="images in a step")
+    add("--lr", type=_positive, help="learning rate")
+    add("--optimizer", help="adam, adamw, rmsprop or sgd")
+    add("--weight-decay", type=_not_negative, help="weight decay")
+    add("--schedule", choices=["cosine", "constant", "triangle"], help="of the learning rate")
+    add(
+        "--precision",
+        choices=["exact", "high", "tf32"],
+        help="of float32 products on a GPU (gpugrad.set_matmul_precision)",
     )
-    add = mnist.add_argument
-    add("--model", default="mlp", help="name of a model")
-    add("--epochs", type=_positive_int, default=10, help="passes over the training set")
-    add("--batch-size", type=_positive_int, default=128, help="images in a step")
-    add("--lr", type=_positive, help="learning rate (None: the optimizer's own)")
-    add("--optimizer", default="adam", help="adam, adamw, rmsprop or sgd")
-    add("--weight-decay", type=_not_negative, help="weight decay (None: the optimizer's own)")
-    add("--schedule", choices=["cosine", "constant"], default="cosine", help="of the learning rate")
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    add("--seed", type=_seed, default=0, help="equal seeds give equal bits")
-    add("--data", metavar="DIR", help="folder with another copy of the four files")
-    add("--output", metavar="FILE", help="model file (None: mnist-MODEL.safetensors)")
+    add(
+        "--config",
+        metavar="NAME=VALUE",
+        type=_setting,
+        action="append",
+        default=[],
+        help="an argument of the model, such as width=32; may be repeated",
+    )
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add("--seed", type=_seed, default=0, help="equal seeds give equal bits (default: %(default)s)")
+    add("--data", metavar="DIR", help=data)
+    add("--output", metavar="FILE", help=f"model file (default: {name}-MODEL.safetensors)")
     add("--checkpoint", metavar="FILE", help="written after each epoch, to resume from")
     add("--resume", metavar="FILE", help="go on from this checkpoint, and keep it up to date")
     add("--log", metavar="FILE", help="append the numbers of each epoch as a JSON line")
-    mnist.set_defaults(run=_train_mnist)
+    parser.set_defaults(run=_train)
 
 
-def _train_mnist(args: argparse.Namespace) -> int:
-    from gpugrad.train.mnist import Options, train_mnist
+def _train(args: argparse.Namespace) -> int:
+    from gpugrad.train.images import Options, train_images
 
+    if args.dataset == "mnist":
+        from gpugrad.train.mnist import DATA, RECIPES
+    else:
+        from gpugrad.train.cifar10 import DATA, RECIPES
     names = Options.__dataclass_fields__
-    train_mnist(Options(**{name: getattr(args, name) for name in names}))
+    given = {name: getattr(args, name) for name in names} | {"config": dict(args.config)}
+    train_images(DATA, RECIPES, Options(**given))
     return 0
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """ "name=value" as (name, value): a Python number, list, ... where it is one, else a string."""
+    name, equals, value = text.partition("=")
+    if not (equals and name.isidentifier()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
 
 
 # ---- predict ---------------------------------------------------------------------------------
@@ -104,11 +150,11 @@ def _train_mnist(args: argparse.Namespace) -> int:
 def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     predict = commands.add_parser(
         "predict",
-        help="say which digit a picture shows",
-        description="Prints the three most probable classes, the best first. Any size; dark on "
-        "bright or bright on dark.",
+        help="say which digit, or which thing, a picture shows",
+        description="Prints the three most probable classes, the best first. Pictures of any size; "
+        "a digit dark on bright or bright on dark.",
     )
-    predict.add_argument("image", metavar="FILE.png", help="picture of one digit")
+    predict.add_argument("image", metavar="FILE.png", help="picture of one digit, or one thing")
     predict.add_argument(
         "--model",
         metavar="FILE",

@@ -14,6 +14,13 @@ from .backends import Backend
 from .device import Device
 from .dtype import DType
 from .errors import ArgumentError, DataError, DTypeError, ShapeError
+from .memory_format import (
+    MemoryFormat,
+    check_format,
+    contiguous_format,
+    empty_in,
+    preserve_format,
+)
 from .tensor import Tensor, backend_of
 
 DeviceLike = str | Device | None
@@ -130,12 +137,23 @@ def _finish(array: Any, backend: Backend, requires_grad: bool) -> Tensor:
 
 
 def _filled(
-    name: str, size: tuple[Any, ...], value: Any, dtype: DType, backend: Backend, grad: bool
+    name: str,
+    size: tuple[Any, ...],
+    value: Any,
+    dtype: DType,
+    backend: Backend,
+    grad: bool,
+    memory_format: MemoryFormat = contiguous_format,
+    like: Any = None,
 ) -> Tensor:
     shape = shape_of(name, size)
     if any(n < 0 for n in shape):
         raise ShapeError(f"{name}: sizes must not be negative, got {shape}.")
-    array = backend.empty(shape, dtype)
+    if memory_format is contiguous_format:
+        array = backend.empty(shape, dtype)
+    else:
+        check_format(name, memory_format, shape, preserve=like is not None)
+        array = empty_in(backend.empty, shape, dtype, memory_format, like)
     if value is not None:
         backend.kernels.fill(array, value)
     return _finish(array, backend, grad)
@@ -147,11 +165,13 @@ def empty(
     dtype: Any = None,
     device: DeviceLike = None,
     requires_grad: bool = False,
+    memory_format: MemoryFormat = contiguous_format,
 ) -> Tensor:
     """A tensor whose values are undefined."""
     dtype = dtype_or_default(dtype)
     sizes = given_sizes("empty", sizes, size)
-    return _filled("empty", sizes, None, dtype, backend_of(device), requires_grad)
+    backend = backend_of(device)
+    return _filled("empty", sizes, None, dtype, backend, requires_grad, memory_format)
 
 
 def zeros(
@@ -200,30 +220,54 @@ def full(
     return _filled("full", (size,), value, wanted, backend_of(device), requires_grad)
 
 
-def _like(name: str, input: Tensor, value: Any, dtype: Any, device: Any, grad: bool) -> Tensor:
+def _like(
+    name: str,
+    input: Tensor,
+    value: Any,
+    dtype: Any,
+    device: Any,
+    grad: bool,
+    memory_format: MemoryFormat,
+) -> Tensor:
     wanted = input.dtype if dtype is None else dtypes.as_dtype(dtype)
-    return _filled(name, (input.shape,), value, wanted, backend_of(device, input), grad)
+    backend, lying = backend_of(device, input), (memory_format, input.data)
+    return _filled(name, (input.shape,), value, wanted, backend, grad, *lying)
 
 
 def empty_like(
-    input: Tensor, *, dtype: Any = None, device: DeviceLike = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+    memory_format: MemoryFormat = preserve_format,
 ) -> Tensor:
     """Undefined values in the shape, dtype and device of `input`."""
-    return _like("empty_like", input, None, dtype, device, requires_grad)
+    return _like("empty_like", input, None, dtype, device, requires_grad, memory_format)
 
 
 def zeros_like(
-    input: Tensor, *, dtype: Any = None, device: DeviceLike = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+    memory_format: MemoryFormat = preserve_format,
 ) -> Tensor:
     """All 0, in the shape, dtype and device of `input`."""
-    return _like("zeros_like", input, 0, dtype, device, requires_grad)
+    return _like("zeros_like", input, 0, dtype, device, requires_grad, memory_format)
 
 
 def ones_like(
-    input: Tensor, *, dtype: Any = None, device: DeviceLike = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+    memory_format: MemoryFormat = preserve_format,
 ) -> Tensor:
     """All 1, in the shape, dtype and device of `input`."""
-    return _like("ones_like", input, 1, dtype, device, requires_grad)
+    return _like("ones_like", input, 1, dtype, device, requires_grad, memory_format)
 
 
 def full_like(
@@ -233,9 +277,10 @@ def full_like(
     dtype: Any = None,
     device: DeviceLike = None,
     requires_grad: bool = False,
+    memory_format: MemoryFormat = preserve_format,
 ) -> Tensor:
     """All `fill_value`, in the shape, dtype and device of `input`."""
-    return _like("full_like", input, fill_value, dtype, device, requires_grad)
+    return _like("full_like", input, fill_value, dtype, device, requires_grad, memory_format)
 
 
 def new_zeros(input: Tensor, *size: Any, dtype: Any = None, device: DeviceLike = None) -> Tensor:

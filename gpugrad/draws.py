@@ -8,6 +8,12 @@ from . import dtype as dtypes
 from .arguments import dtype_or_default, given_sizes, shape_of
 from .creation import DeviceLike
 from .errors import ArgumentError, DTypeError, ShapeError
+from .memory_format import (
+    MemoryFormat,
+    check_format,
+    empty_in,
+    preserve_format,
+)
 from .random import Generator, generator_of
 from .tensor import Tensor, backend_of
 
@@ -129,28 +135,52 @@ def normal(
     return _draw("normal", shape, float(mean), float(std), wanted, device, generator)
 
 
+def _laid(name: str, y: Tensor, like: Tensor, memory_format: MemoryFormat) -> Tensor:
+    """y, whose values were drawn in row-major order, in a memory format."""
+    check_format(name, memory_format, y.shape)
+    array = empty_in(y.backend.empty, y.shape, y.dtype, memory_format, like.data)
+    y.backend.kernels.copy(y.data, array)
+    return Tensor(array, y.backend)
+
+
 def rand_like(
-    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    memory_format: MemoryFormat = preserve_format,
 ) -> Tensor:
     """Uniform numbers in the shape, dtype and device of `input`."""
     wanted, where = dtype or input.dtype, device or input.device
-    return rand(input.shape, generator=generator, dtype=wanted, device=where)
+    y = rand(input.shape, generator=generator, dtype=wanted, device=where)
+    return _laid("rand_like", y, input, memory_format)
 
 
 def randn_like(
-    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    memory_format: MemoryFormat = preserve_format,
 ) -> Tensor:
     """Standard normal numbers in the shape, dtype and device of `input`."""
     wanted, where = dtype or input.dtype, device or input.device
-    return randn(input.shape, generator=generator, dtype=wanted, device=where)
+    y = randn(input.shape, generator=generator, dtype=wanted, device=where)
+    return _laid("randn_like", y, input, memory_format)
 
 
 def randint_like(
-    input: Tensor, low: int, high: int | None = None, *, generator: Generator | None = None
+    input: Tensor,
+    low: int,
+    high: int | None = None,
+    *,
+    generator: Generator | None = None,
+    memory_format: MemoryFormat = preserve_format,
 ) -> Tensor:
     """Whole numbers in [low, high) in the shape, dtype and device of `input`."""
     if high is None:
         low, high = 0, low
-    return randint(
-        low, high, input.shape, generator=generator, dtype=input.dtype, device=input.device
-    )
+    y = randint(low, high, input.shape, generator=generator, dtype=input.dtype, device=input.device)
+    return _laid("randint_like", y, input, memory_format)

@@ -44,13 +44,19 @@ def save(obj: Any, f: str | os.PathLike[str]) -> None:
     safetensors_file.write(_path("save", f), writer.arrays, {STRUCTURE: text})
 
 
-def load(f: str | os.PathLike[str], map_location: str | Device | None = None) -> Any:
+def load(
+    f: str | os.PathLike[str],
+    map_location: str | Device | None = None,
+    *,
+    weights_only: bool | None = None,
+) -> Any:
     """Reads what `save` wrote; a file of another safetensors library gives a flat dict of tensors.
 
     map_location: the device of the tensors; "cpu" unless given (other than in PyTorch, wherever
     they were saved, so that a file can be read on any machine). Tensors come back as plain tensors
-    without gradients, NumPy arrays as arrays.
-    Raises DataError for a missing, truncated, damaged or foreign file; nothing in a file is run.
+    without gradients, NumPy arrays as arrays. weights_only: accepted so that programs written for
+    PyTorch run; has no effect, as nothing in a file is ever run.
+    Raises DataError for a missing, truncated, damaged or foreign file.
     """
     path = _path("load", f)
     if not isinstance(map_location, (str, Device, type(None))):

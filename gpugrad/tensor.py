@@ -27,6 +27,7 @@ from .errors import (
     IndexOutOfRangeError,
     ShapeError,
 )
+from .memory_format import contiguous_format, lies
 
 if TYPE_CHECKING:
     from .autograd.function import Node
@@ -170,9 +171,9 @@ class Tensor(TensorMethods):
         strides = tuple([s // self.itemsize for s in self.data.strides])
         return strides if dim is None else strides[_axis("stride", dim, self.ndim)]
 
-    def is_contiguous(self) -> bool:
-        """True for row-major memory without gaps."""
-        return bool(self.data.flags.c_contiguous)
+    def is_contiguous(self, memory_format: Any = contiguous_format) -> bool:
+        """True for memory without gaps, row-major or as `memory_format` says."""
+        return lies(self.data, memory_format)
 
     def is_floating_point(self) -> bool:
         """True for float16, bfloat16, float32 and float64."""
@@ -341,7 +342,7 @@ class Tensor(TensorMethods):
             )
         copy = self.__class__.__new__(self.__class__)
         memo[id(self)] = copy
-        Tensor.__init__(copy, self.backend.kernels.contiguous(self.data), self.backend)
+        Tensor.__init__(copy, self.detach().clone().data, self.backend)
         copy._requires_grad = self._requires_grad
         if self.grad is not None:
             copy.grad = self.grad.detach().clone()

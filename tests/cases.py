@@ -315,5 +315,7 @@ case("gather", lambda t, f, x, i: x.gather(1, i), together(CUBE, integers(0, 3)(
 case("cat", lambda t, f, a, b: t.cat([a, b], 1), normal([(2, 3), (2, 4)], [(2, 0), (2, 4)]))
 case("stack", lambda t, f, a, b: t.stack([a, b], -1), normal([(2, 3), (2, 3)]))
 
+import cases_images  # noqa: E402, F401 (adds the cases of images to the list)
+
 BY_NAME = {each.name: each for each in CASES}
 assert len(BY_NAME) == len(CASES), "two cases have one name"

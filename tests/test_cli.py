@@ -20,7 +20,7 @@ from gpugrad.data.mnist import load_mnist
 from gpugrad.train import Checkpoint, Trainer
 
 Capture = pytest.CaptureFixture[str]
-LAST_LINE = re.compile(r"test accuracy \d{1,3}\.\d %")
+LAST_LINE = re.compile(r"test accuracy \d{1,3}\.\d\d %")
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def test_train_saves_and_reports(small: str, capsys: Capture) -> None:
     saved = models.load_model("mnist-mlp.safetensors")
     assert saved.name == "mlp"
     assert saved.classes == list("0123456789")
-    assert f"test accuracy {100 * saved.info['test_accuracy']:.1f} %" == lines[5]
+    assert f"test accuracy {100 * saved.info['test_accuracy']:.2f} %" == lines[5]
 
 
 def test_same_seed_same_bits(small: str) -> None:

@@ -81,10 +81,12 @@ def test_kernels_have_the_signatures_of_the_specification(device: str) -> None:
 
 
 def test_every_operation_is_held_against_the_specification() -> None:
-    tests = "".join(p.read_text() for p in (ROOT / "tests/contract").glob("test_*.py"))
-    held = re.findall(r"^def test_(\w+)\(backend", tests, re.MULTILINE)
-    missing = [op for op in OPERATIONS if not any(re.match(rf"{op}(_|$)", name) for name in held)]
-    assert not missing, f"no contract test for {missing}"
+    """A contract test calls it, or gives its name to one that calls any (schedules: bits alone)."""
+    folder = ROOT / "tests/contract"
+    files = set(folder.glob("test_*.py")) - {folder / "test_contract_schedules.py"}
+    tests = "".join(path.read_text() for path in files)
+    called = set(re.findall(r"\bk(?:ernels)?\.(\w+)\(", tests)) | set(re.findall(r'"(\w+)"', tests))
+    assert not set(OPERATIONS) - called
 
 
 def test_one_backend_for_a_device() -> None:

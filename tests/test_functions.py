@@ -111,7 +111,27 @@ def test_mixed_devices_are_refused() -> None:
 # ---- every operation has a derivative or says why not ------------------------------
 
 _X = [[0.5, 0.25], [0.75, 0.125]]
+
+
+def image(x: gg.Tensor, axes: int) -> gg.Tensor:
+    """x as one image of one channel."""
+    return x.reshape(1, 1, *[1] * (axes - 1), x.numel())
+
+
 ARGUMENTS: dict[str, Any] = {
+    **{
+        f"{kind}{n}d": lambda x, n=n: (image(x, n), image(x[0, :1], n))
+        for kind in ("conv", "conv_transpose")
+        for n in (1, 2, 3)
+    },
+    **{
+        f"{kind}_pool{n}d": lambda x, n=n: (image(x, n), 1)
+        for kind in ("max", "avg", "adaptive_max", "adaptive_avg")
+        for n in (1, 2, 3)
+    },
+    "channel_shuffle": lambda x: (x.reshape(1, 2, 2), 2),
+    "pixel_shuffle": lambda x: (x.reshape(4, 1, 1), 2),
+    "pixel_unshuffle": lambda x: (x.reshape(1, 2, 2), 2),
     "acosh": lambda x: (x + 2,),
     **dict.fromkeys(
         [
@@ -171,6 +191,12 @@ INTEGERS = {
     **dict.fromkeys(["bitwise_and", "bitwise_or", "bitwise_xor"], lambda: (gg.tensor([1]),) * 2),
     "bitwise_not": lambda: (gg.tensor([1]),),
     "one_hot": lambda: (gg.tensor([1]),),
+    "crop": lambda: (
+        gg.ones(1, 1, 2, 2, requires_grad=True),
+        *(gg.tensor([0]),) * 2,
+        gg.tensor([False]),
+        (1, 1),
+    ),
 }
 PAIRS = "eq ne lt le gt ge logical_and logical_or logical_xor isclose allclose equal floor_divide"
 

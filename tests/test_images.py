@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpugrad.data.images import centred, read_digit
+from gpugrad.data.images import centred, photo, read_digit
 from gpugrad.data.mnist import load_mnist
 from gpugrad.errors import DataError
 
@@ -118,3 +118,15 @@ def test_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
     with pytest.raises(DataError, match="more than 50 pixels"):
         read_digit(path)
+
+
+def test_photo_takes_the_central_square() -> None:
+    rng = np.random.default_rng(0)
+    exact = rng.integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(photo(Image.fromarray(exact)), exact.transpose(2, 0, 1))
+    wide = np.zeros((32, 50, 3), np.uint8)
+    wide[:, 9:41] = exact
+    np.testing.assert_array_equal(photo(Image.fromarray(wide)), exact.transpose(2, 0, 1))
+    grey = Image.new("L", (100, 64), 7)
+    assert photo(grey).shape == (3, 32, 32)
+    np.testing.assert_array_equal(photo(grey), np.full((3, 32, 32), 7))

@@ -37,7 +37,8 @@ FLOORS = (
     ("draws",),
     ("ops",),
     ("nn", "optim", "data", "serialization", "safetensors_file"),
-    ("models", "train"),
+    ("models", "train", "utils"),
+    ("vision",),
     ("cli", "doctor"),
 )
 HEIGHT = {name: height for height, names in enumerate(FLOORS) for name in names}

@@ -244,3 +244,50 @@ def test_interrupt_of_a_process_group(tmp_path: Path) -> None:
     while living(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert living(process.pid) == []
+
+
+GUARD = """
+import sys
+import gpugrad as gg
+from gpugrad.data import DataLoader, MNIST
+from gpugrad.data.transforms import ToTensor
+print("start")
+dataset = MNIST(train=False, transform=ToTensor())
+loader = DataLoader(dataset, 5000, num_workers=2, multiprocessing_context=sys.argv[1])
+print([tuple(x.shape) for x, _ in loader], sys.modules["__main__"].__file__ == __file__)
+"""
+
+OWN = """
+import gpugrad as gg
+from gpugrad.data import DataLoader
+print("start")
+class Own:
+    def __len__(self):
+        return 4
+    def __getitem__(self, index):
+        return index
+if __name__ == "__main__":
+    print([batch.tolist() for batch in DataLoader(Own(), 2, num_workers=1)])
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+def test_a_program_needs_no_guard(tmp_path: Path, method: str) -> None:
+    """Where a worker needs nothing of the program's file, it does not run it again."""
+    program = tmp_path / "program.py"
+    program.write_text(GUARD)
+    done = subprocess.run(
+        [sys.executable, str(program), method], cwd=tmp_path, capture_output=True, text=True
+    )
+    shape = "(5000, 1, 28, 28)"
+    assert done.stdout.splitlines() == ["start", f"[{shape}, {shape}] True"], done.stderr
+
+
+def test_what_a_program_defines_is_found_by_running_it(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(OWN)
+    done = subprocess.run(
+        [sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines().count("start") == 2, done.stderr
+    assert done.stdout.splitlines()[-1] == "[[0, 1], [2, 3]]"

@@ -78,7 +78,8 @@ inline void check_im2col(const TensorMapTensor& t, const TensorMapPixels& p, Swi
   check_tensor(text, t);
   const int limit = spatial == 1 ? 1 << 15 : spatial == 2 ? 1 << 7 : 1 << 4;
   for (int i = 0; i < spatial; i++) {
-    const std::string at = "[" + std::to_string(i) + "] must be ";
+    std::string at = "[";
+    at += std::to_string(i) + "] must be ";
     const std::string range = std::to_string(-limit) + " to " + std::to_string(limit - 1);
     text.require(p.lower[i] >= -limit && p.lower[i] < limit, "lower" + at + range);
     text.require(p.upper[i] >= -limit && p.upper[i] < limit, "upper" + at + range);

@@ -61,6 +61,18 @@ struct EpiloguePlace {
   int64_t y, residual, partial;
 };
 
+/// Where a row begins in y and in the residual: rows at equal distances (a convolution's are not).
+/// column: the matrix's first in bias and scale.
+struct MatrixRows {
+  static constexpr int64_t column = 0;
+  __device__ __forceinline__ int64_t y(const GemmProblem& g, int64_t row) const {
+    return row * g.out.y_m;
+  }
+  __device__ __forceinline__ int64_t residual(const GemmProblem& g, int64_t row) const {
+    return row * g.out.residual_m;
+  }
+};
+
 GG_DEVICE EpiloguePlace epilogue_place(const GemmProblem& g, int64_t batch, int64_t split) {
   return {g.batch.offset(2, batch), g.batch.offset(3, batch),
           (split * g.batch.size + batch) * g.m * g.split.pitch};
@@ -68,11 +80,15 @@ GG_DEVICE EpiloguePlace epilogue_place(const GemmProblem& g, int64_t batch, int6
 
 /// Writes the sums (of type A) of one matrix of the batch. T is the type of a and b; void if it may
 /// be any.
-template <class A, class T = void>
+template <class A, class T = void, class Rows = MatrixRows>
 class Epilogue {
  public:
-  __device__ __forceinline__ Epilogue(const GemmProblem& g, EpiloguePlace at)
-      : g_(g), partial_(static_cast<A*>(g.split.partial)), y_(at.y), residual_(at.residual) {
+  __device__ __forceinline__ Epilogue(const GemmProblem& g, EpiloguePlace at, Rows rows = {})
+      : g_(g),
+        rows_(rows),
+        partial_(static_cast<A*>(g.split.partial)),
+        y_(at.y),
+        residual_(at.residual) {
     if (partial_) partial_ += at.partial;
   }
   __device__ __forceinline__ Epilogue(const GemmProblem& g, int64_t batch, int64_t split)
@@ -89,7 +105,7 @@ class Epilogue {
     finish<A>(row, step, col, sums);
   }
 
- private:
+  /// The same to the workspace alone.
   template <int R, int N>
   __device__ __forceinline__ void write_partial(int64_t row, int64_t step, int64_t col,
                                                 const A (&sums)[R][N]) const {
@@ -108,6 +124,7 @@ class Epilogue {
     }
   }
 
+ private:
   /// sum += factor * N values `stride` apart, of which `count` exist.
   template <class Y, class C, int N>
   __device__ __forceinline__ void add_values(const Y* p, int64_t stride, int count, bool vector,
@@ -130,15 +147,16 @@ class Epilogue {
                                             C (&sum)[N]) const {
     const GemmOutput& o = g_.out;
     if (o.bias) {
-      const Y* const bias = static_cast<const Y*>(o.bias) + row * o.bias_m + col * o.bias_n;
+      const Y* const bias =
+          static_cast<const Y*>(o.bias) + row * o.bias_m + (rows_.column + col) * o.bias_n;
       add_values(bias, o.bias_n, count, false, C(1), sum);
     }
     if (o.residual) {
-      const Y* const p = static_cast<const Y*>(o.residual) + residual_ + row * o.residual_m;
+      const Y* const p = static_cast<const Y*>(o.residual) + residual_ + rows_.residual(g_, row);
       add_values(p + col * o.residual_n, o.residual_n, count, o.residual_vector, C(1), sum);
     }
     if (o.beta != 0) {
-      const Y* const p = static_cast<const Y*>(o.y) + y_ + row * o.y_m + col * o.y_n;
+      const Y* const p = static_cast<const Y*>(o.y) + y_ + rows_.y(g_, row) + col * o.y_n;
       add_values(p, o.y_n, count, o.y_vector, factor<C>(o.beta), sum);
     }
   }
@@ -180,7 +198,9 @@ class Epilogue {
     for (int i = 0; i < N; i++) {
       C scaled = alpha;
       if constexpr (std::is_floating_point_v<C>) {
-        if (o.scale && i < count) scaled *= o.scale[row * o.scale_m + (col + i) * o.scale_n];
+        if (o.scale && i < count) {
+          scaled *= o.scale[row * o.scale_m + (rows_.column + col + i) * o.scale_n];
+        }
       }
       value[i] += scaled * number<C>(sums[i]);
     }
@@ -210,7 +230,7 @@ class Epilogue {
         result[i] = convert<Y>(value[i]);
       }
     }
-    Y* const out = static_cast<Y*>(g_.out.y) + y_ + row * g_.out.y_m + col * g_.out.y_n;
+    Y* const out = static_cast<Y*>(g_.out.y) + y_ + rows_.y(g_, row) + col * g_.out.y_n;
     if (g_.out.y_vector && count >= N) return store_vec(out, result);
 #pragma unroll
     for (int i = 0; i < N; i++) {
@@ -236,6 +256,7 @@ class Epilogue {
   }
 
   const GemmProblem& g_;
+  Rows rows_;
   A* partial_;
   int64_t y_, residual_;
 };

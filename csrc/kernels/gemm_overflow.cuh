@@ -24,10 +24,11 @@ GG_DEVICE float plain_sum(const GemmProblem& g, int64_t batch, int64_t m, int64_
   return sum;
 }
 
-/// Replaces those of R x N sums (rows row + r * step, columns from col) that are not finite.
-template <int R, int N>
-GG_DEVICE void replace_overflow(const GemmProblem& g, int64_t batch, int64_t row, int64_t step,
-                                int64_t col, float (&sums)[R][N]) {
+/// Replaces those of R x N sums (rows row + r * step below m, columns from col below n) that are
+/// not finite by plain(row, column).
+template <int R, int N, class Plain>
+GG_DEVICE void replace_overflow(int64_t m, int64_t n, int64_t row, int64_t step, int64_t col,
+                                float (&sums)[R][N], const Plain& plain) {
   float all[R * N];
   bool finite = true;
 #pragma unroll
@@ -38,13 +39,21 @@ GG_DEVICE void replace_overflow(const GemmProblem& g, int64_t batch, int64_t row
   if (finite) return;
 #pragma unroll 1
   for (int i = 0; i < R * N; i++) {  // the next is always all[0]: one copy of the loop over k
-    const int64_t m = row + i / N * step, n = col + i % N;
+    const int64_t r = row + i / N * step, c = col + i % N;
     float sum[1] = {all[0]};
-    if (!(fabsf(sum[0]) <= FLT_MAX) && m < g.m && n < g.n) sum[0] = plain_sum(g, batch, m, n);
+    if (!(fabsf(sum[0]) <= FLT_MAX) && r < m && c < n) sum[0] = plain(r, c);
     rotate(all, sum);
   }
 #pragma unroll
   for (int i = 0; i < R * N; i++) sums[i / N][i % N] = all[i];
+}
+
+/// The same for sums of a GEMM.
+template <int R, int N>
+GG_DEVICE void replace_overflow(const GemmProblem& g, int64_t batch, int64_t row, int64_t step,
+                                int64_t col, float (&sums)[R][N]) {
+  replace_overflow(g.m, g.n, row, step, col, sums,
+                   [&](int64_t m, int64_t n) { return plain_sum(g, batch, m, n); });
 }
 
 }  // namespace gg

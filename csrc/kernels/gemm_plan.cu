@@ -28,7 +28,9 @@ constexpr Peak kPeaks[] = {
     {120, 128, 256, 128, 1024},
 };
 
-double peak(GemmMath math, int architecture) {
+}  // namespace
+
+double gemm_peak(GemmMath math, int architecture) {
   Peak found = kPeaks[0];
   for (const Peak& p : kPeaks) {
     if (p.architecture <= architecture) found = p;
@@ -47,6 +49,8 @@ double peak(GemmMath math, int architecture) {
       return found.byte;
   }
 }
+
+namespace {
 
 /// Below this k, 3xTF32 can have a larger error than float32: a product loses about 2 * 2^-24 of
 /// itself in the split, at random, while float32 sums lose more the longer they are. (k terms: 2
@@ -142,7 +146,8 @@ double cost(const GemmProblem& g, const GemmTile& tile, GemmMath math, DType inp
   const int64_t rounds =
       (blocks(g, tile) * splits + device.multiprocessors - 1) / device.multiprocessors;
   const double work = double(tile.m) * tile.n * static_cast<double>((g.k + splits - 1) / splits);
-  const double block = work / (peak(math, device.architecture) * tile.efficiency) + kTileOverhead;
+  const double block =
+      work / (gemm_peak(math, device.architecture) * tile.efficiency) + kTileOverhead;
   const double m = double(g.m), n = double(g.n), k = double(g.k);
   const double bytes =
       batch * (m * k + k * n) * dtype_size(inputs) + batch * m * n * dtype_size(g.out.dtype);

@@ -80,8 +80,8 @@ struct TileLoader {
 };
 
 /// acc += a b over one slice; the loop over k ends early where a whole slab of 8 is beyond it.
-template <int QM, int QN, int G, class A, int P>
-GG_DEVICE void multiply_slice(const A (*a)[P], const A (*b)[P], int row, int col, int k_left,
+template <int QM, int QN, int G, class A, int PA, int PB>
+GG_DEVICE void multiply_slice(const A (*a)[PA], const A (*b)[PB], int row, int col, int k_left,
                               A (&acc)[4 * QM][4 * QN]) {
 #pragma unroll
   for (int slab = 0; slab < G; slab++) {

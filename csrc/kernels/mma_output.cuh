@@ -33,15 +33,15 @@ GG_DEVICE void turn_in(const Sum (&d)[N][4], A* space) {
   }
 }
 
-/// Writes the block's tile, whose first row and column are m0 and n0, through `shared`
-/// (kTurnBytes). T: the type of a and b.
-template <class T, class Shape, bool Overflow, class A, int M, int N, class Sum>
-GG_DEVICE void write_sums(const GemmProblem& g, int64_t batch, int64_t split, int64_t m0,
-                          int64_t n0, A* shared, Sum (&d)[M][N][4]) {
+/// Gives the block's tile, whose first row and column are m0 and n0, to `write(row, step, col,
+/// sums)`, rows row + r * step and four columns from col (below n) at a time, through `shared`
+/// (kTurnBytes).
+template <class Shape, class A, int M, int N, class Sum, class Write>
+GG_DEVICE void turn_sums(int64_t m0, int64_t n0, int64_t n, A* shared, Sum (&d)[M][N][4],
+                         const Write& write) {
   constexpr int pitch = kTurnPitch<Shape>, lanes = Shape::kWarpN / 4, step = 32 / lanes, R = 4;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   A* const space = shared + warp * 16 * pitch;
-  const Epilogue<A, T> epilogue(g, batch, split);
   int64_t row = m0 + warp % Shape::kWarpsM * Shape::kWarpM + lane / lanes;
   const int64_t col = n0 + warp / Shape::kWarpsM * Shape::kWarpN + lane % lanes * 4;
 #pragma unroll 1
@@ -57,11 +57,7 @@ GG_DEVICE void write_sums(const GemmProblem& g, int64_t batch, int64_t split, in
         const Vec<A, 4> v = load_vec<4>(from + e * step * pitch);
         for (int c = 0; c < 4; c++) sums[e][c] = v[c];
       }
-      if (col >= g.n) continue;
-      if constexpr (Overflow) {
-        if (g.exact_overflow && !g.split.partial) replace_overflow(g, batch, row, step, col, sums);
-      }
-      epilogue.write(row, step, col, sums);
+      if (col < n) write(row, step, col, sums);
     }
     __syncwarp();
 #pragma unroll
@@ -69,6 +65,19 @@ GG_DEVICE void write_sums(const GemmProblem& g, int64_t batch, int64_t split, in
       d[e / (4 * N)][e / 4 % N][e % 4] = d[e / (4 * N) + 1][e / 4 % N][e % 4];
     }
   }
+}
+
+/// Writes the block's tile of a GEMM. T: the type of a and b.
+template <class T, class Shape, bool Overflow, class A, int M, int N, class Sum>
+GG_DEVICE void write_sums(const GemmProblem& g, int64_t batch, int64_t split, int64_t m0,
+                          int64_t n0, A* shared, Sum (&d)[M][N][4]) {
+  const Epilogue<A, T> epilogue(g, batch, split);
+  turn_sums<Shape>(m0, n0, g.n, shared, d, [&](int64_t row, int64_t step, int64_t col, auto& sums) {
+    if constexpr (Overflow) {
+      if (g.exact_overflow && !g.split.partial) replace_overflow(g, batch, row, step, col, sums);
+    }
+    epilogue.write(row, step, col, sums);
+  });
 }
 
 }  // namespace gg

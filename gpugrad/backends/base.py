@@ -160,6 +160,9 @@ class Backend(ABC):
 
     Checks of values (is every probability in [0, 1]?) are made only where this is True."""
 
+    channels_last: bool = False
+    """Whether convolutions are fastest on channels-last images."""
+
     def __init__(self, device: Device) -> None:
         self.device = device
 

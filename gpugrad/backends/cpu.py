@@ -26,9 +26,10 @@ from ..dtype import (
     is_floating,
     sum_dtype,
 )
-from ..errors import DeviceError
+from ..errors import ArgumentError, DeviceError
 from . import reference
 from .base import COMPARISONS, OPERATIONS, PREDICATES, HostBackend, raise_flag
+from .layout import is_channels_last
 from .native import load, run
 from .native_images import NativeImages
 from .native_norms import NativeNorms
@@ -82,9 +83,27 @@ _arrays = _with_number | {
 }
 
 
+_LARGE = 1 << 18
+"""Elements from which memory bounds an operation, so that _cpu's threads beat one NumPy loop."""
+
+_EXACT_UNARY = frozenset(("relu", "neg", "abs", "square", "sqrt"))
+_EXACT_BINARY = frozenset(("add", "sub", "mul", "div"))
+"""Rounded once by IEEE 754, so the bits do not depend on who computes them."""
+
+
+def _dense_alike(a: NDArray, b: Any) -> bool:
+    """Have both arrays one layout without gaps?"""
+    return (
+        type(b) is ndarray
+        and a.shape == b.shape
+        and a.strides == b.strides
+        and (a.flags.c_contiguous or is_channels_last(a))
+    )
+
+
 def unary(name: str, x: NDArray, p0: float = 0.0, p1: float = 0.0) -> NDArray:
     f = _unary[x.dtype].get(name)
-    if f is not None:
+    if f is not None and not (x.size >= _LARGE and x.dtype in _FLOATS and name in _EXACT_UNARY):
         y = quiet.run(f, x)
         return y if type(y) is ndarray else asarray(y)
     y = np.empty_like(x, bool_ if name in PREDICATES else x.dtype)
@@ -97,6 +116,10 @@ def binary(name: str, a: Any, b: Any) -> NDArray:
         f = _with_number[b.dtype].get(name)
     elif type(b) is ndarray:
         f = _arrays[a.dtype].get(name)
+        if a.size >= _LARGE and name in _EXACT_BINARY and a.dtype in _FLOATS and _dense_alike(a, b):
+            y = np.empty_like(a)
+            native.binary(0, name, a, b, y)
+            return y
     else:
         f = _with_number[a.dtype].get(name)
     if f is None:
@@ -110,10 +133,11 @@ def _binary(name: str, a: Any, b: Any) -> NDArray:
     array = a if type(a) is ndarray else b
     if not is_floating(array.dtype):
         return reference.binary(name, a, b)
-    shape = array.shape
-    if type(b) is ndarray and b.shape != shape:
-        shape = np.broadcast_shapes(shape, b.shape)
-    y = empty(shape, bool_ if name in COMPARISONS else array.dtype)
+    dtype = bool_ if name in COMPARISONS else array.dtype
+    if type(b) is ndarray and b.shape != array.shape:
+        y = empty(np.broadcast_shapes(array.shape, b.shape), dtype)
+    else:
+        y = np.empty_like(array, dtype)  # in the same memory format
     native.binary(0, name, a, b, y)
     return y
 
@@ -270,7 +294,7 @@ def bernoulli(state: NDArray, call: int, p: Any, shape: Sequence[int], dtype: DT
 
 
 def dropout(state: NDArray, call: int, p: float, x: NDArray) -> NDArray:
-    y = empty(x.shape, x.dtype)
+    y = np.empty_like(x)
     native.dropout(0, state, call, p, x, y)
     return y
 
@@ -333,7 +357,10 @@ class CpuImagesAndNorms(NativeImages, NativeNorms):
         run(operation, 0, args)
 
     def workspace(self, size_of: Callable[..., int], *args: Any) -> Any:
-        size = size_of(*args)
+        try:
+            size = size_of(*args)
+        except ValueError as error:
+            raise ArgumentError(str(error)) from None
         return empty(size, np.uint8) if size else None
 
 

@@ -102,6 +102,7 @@ class CudaBackend(NativeBackend):
     """One GPU. Work goes to CuPy's current stream, so ``with cupy.cuda.Stream():`` is honoured."""
 
     synchronous = False
+    channels_last = True
 
     def __init__(self, device: Device) -> None:
         super().__init__(device)

@@ -1,5 +1,8 @@
 """Data sets, loaders, and the files they come from."""
 
+from gpugrad.data import augment, transforms
+from gpugrad.data.augment import Augmented
+from gpugrad.data.cifar import CIFAR10, CIFAR100
 from gpugrad.data.collate import default_collate, default_convert
 from gpugrad.data.dataset import (
     ConcatDataset,
@@ -8,6 +11,8 @@ from gpugrad.data.dataset import (
     TensorDataset,
     random_split,
 )
+from gpugrad.data.fashion import FashionMNIST
+from gpugrad.data.folder import DatasetFolder, ImageFolder
 from gpugrad.data.idx import read_idx
 from gpugrad.data.loader import DataLoader
 from gpugrad.data.mnist import MNIST, load_mnist
@@ -21,11 +26,17 @@ from gpugrad.data.sampler import (
 )
 
 __all__ = [
+    "CIFAR10",
+    "CIFAR100",
     "MNIST",
+    "Augmented",
     "BatchSampler",
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "DatasetFolder",
+    "FashionMNIST",
+    "ImageFolder",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
@@ -33,12 +44,14 @@ __all__ = [
     "SubsetRandomSampler",
     "TensorDataset",
     "WeightedRandomSampler",
+    "augment",
     "default_collate",
     "default_convert",
     "get_worker_info",
     "load_mnist",
     "random_split",
     "read_idx",
+    "transforms",
 ]
 
 

@@ -40,8 +40,8 @@ def default_collate(samples: Sequence[Any]) -> Any:
         return _collate_fields(first, samples)
     raise DTypeError(
         f"default_collate: cannot make a batch of {type(first).__name__}.\n"
-        "  Items are tensors, arrays, numbers, strings, or tuples, lists and dicts of these; "
-        "for others give the DataLoader a collate_fn."
+        "  Items are tensors, arrays, numbers, strings, or tuples, lists and dicts of these; give "
+        "images the transform ToTensor(), and for others give the DataLoader a collate_fn."
     )
 
 

@@ -79,6 +79,15 @@ class TensorDataset(Dataset):
         """Where the tensors lie."""
         return self.tensors[0].device
 
+    @property
+    def takes_batches(self) -> bool:
+        """Whether `take` gives what `__getitem__` would.
+
+        A subclass with its own `__getitem__` (an augmentation, say) must be asked item by item.
+        """
+        own = type(self).__getitem__ is not TensorDataset.__getitem__
+        return not own and not hasattr(self, "__getitems__")
+
     def take(self, indices: Tensor) -> tuple[Tensor, ...]:
         """The batch of the items at `indices` (int64, one axis, on any device)."""
         if indices.device != self.device:
@@ -168,18 +177,11 @@ class ConcatDataset(Dataset):
 
 
 def takes_batches(dataset: Any) -> bool:
-    """Whether batches can be taken on the device: a TensorDataset, or a Subset of one.
-
-    A subclass with its own `__getitem__` (an augmentation, say) must be asked item by item.
-    """
+    """Whether batches can be taken on the device: a TensorDataset, or a Subset of one."""
     if isinstance(dataset, Subset):
         untouched = type(dataset).__getitem__ is Subset.__getitem__
         return untouched and takes_batches(dataset.dataset)
-    return (
-        isinstance(dataset, TensorDataset)
-        and type(dataset).__getitem__ is TensorDataset.__getitem__
-        and not hasattr(dataset, "__getitems__")
-    )
+    return isinstance(dataset, TensorDataset) and dataset.takes_batches
 
 
 def random_split(

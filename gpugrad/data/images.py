@@ -1,4 +1,4 @@
-"""From a picture of a digit to what MNIST's images look like.
+"""From a picture to what a data set's images look like: digits as MNIST's, photos as CIFAR's.
 
 MNIST is white on black; a digit fills a box of 20 x 20 pixels, its sides in proportion, and its
 centre of mass lies at the centre of 28 x 28 (LeCun et al. 1998, section III.A).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,15 +24,55 @@ _BLANK = 16  # grey levels of 255 between background and ink, at least
 _Array = np.ndarray[Any, Any]
 
 
+def read_picture(path: str | os.PathLike[str]) -> Image:
+    """A picture in any format Pillow reads, decoded.
+
+    Raises DataError when the file is missing, is not an image, or is cut.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image.load()
+            return image.copy()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file.\n  Check the name.") from None
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{path}: not an image; expected a PNG, or another format that Pillow reads."
+        ) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DataError(
+            f"{path}: more than {Image.MAX_IMAGE_PIXELS} pixels.\n  Make the image smaller."
+        ) from None
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's ways to say: damaged
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> DataError:
+    reason = getattr(error, "strerror", None) or error
+    return DataError(
+        f"{path}: cannot be read as an image ({reason}).\n"
+        "  The file is damaged or not readable: save or copy it again."
+    )
+
+
 def read_digit(path: str | os.PathLike[str]) -> _Array:
-    """The picture as uint8 (28, 28) in MNIST's form; any format, size and mode Pillow reads.
+    """`digit` of the picture in a file."""
+    return digit(read_picture(path), path)
+
+
+def digit(image: Image, path: str | os.PathLike[str]) -> _Array:
+    """The picture as uint8 (28, 28) in MNIST's form; any size and mode. `path` is for errors.
 
     A bright background (by the border's median) is inverted. A picture that has MNIST's form
-    already is left as it is. Raises DataError when the file is missing, is not an image, is cut,
-    or shows nothing.
+    already is left as it is. Raises DataError when it shows nothing.
     """
-    path = Path(path)
-    grey = _read_grey(path)
+    try:
+        grey = _grey(image)
+    except ValueError as error:
+        raise _unreadable(path, error) from None
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     background = float(np.median(border))
     if background > 127:
@@ -47,6 +86,17 @@ def read_digit(path: str | os.PathLike[str]) -> _Array:
     if _is_mnist_form(ink):
         return ink.astype(np.uint8)
     return centred(fitted(ink * (255 / ink.max())))
+
+
+def photo(image: Image, size: int = 32) -> _Array:
+    """The picture's central square as uint8 (3, size, size), red, green and blue."""
+    from PIL import Image
+
+    side = min(image.size)
+    left, top = ((length - side) // 2 for length in image.size)
+    box = (left, top, left + side, top + side)
+    square = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(square).transpose(2, 0, 1)
 
 
 def fitted(ink: _Array) -> _Array:
@@ -71,33 +121,6 @@ def centred(digit: _Array) -> _Array:
     )
     field[y : y + height, x : x + width] = np.rint(digit)
     return field
-
-
-def _read_grey(path: Path) -> _Array:
-    """float64 (h, w), 0 black to 255 white."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image.load()
-            return _grey(image)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file.\n  Check the name.") from None
-    except UnidentifiedImageError:
-        raise DataError(
-            f"{path}: not an image; expected a PNG, or another format that Pillow reads."
-        ) from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(
-            f"{path}: more than {Image.MAX_IMAGE_PIXELS} pixels.\n  Make the image smaller."
-        ) from None
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's ways to say: damaged
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(
-            f"{path}: cannot be read as an image ({reason}).\n"
-            "  The file is damaged or not readable: save or copy it again."
-        ) from None
 
 
 def _grey(image: Image) -> _Array:

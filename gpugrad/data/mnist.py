@@ -2,22 +2,25 @@
 
 A copy lies inside the package (files/mnist, with a NOTICE of origin and licence), so it needs no
 network. Another folder, given as `root` or by the environment variable GPUGRAD_DATA, may hold other
-copies, or sets of the same layout such as Fashion-MNIST.
+copies. Fashion-MNIST (fashion.py) is published in the same layout.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from gpugrad.data.dataset import TensorDataset
+from gpugrad.data.download import download as fetch
 from gpugrad.data.idx import read_idx
+from gpugrad.data.vision import Root, Transform, Transforming, data_root
 from gpugrad.errors import DataError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from gpugrad.device import Device
 
 PACKAGED = Path(__file__).parent / "files" / "mnist"
@@ -31,48 +34,99 @@ SHA256 = {  # of the packaged files, whose names end in .gz
     "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
-_FOLDERS = ("MNIST", "MNIST/raw", "mnist", "mnist/raw", ".")  # .../raw is torchvision's layout
 
 
-class MNIST(TensorDataset):
+class Publication(NamedTuple):
+    """A data set in MNIST's layout: where its files may lie, and come from."""
+
+    name: str
+    folders: tuple[str, ...]  # looked in below root; .../raw is torchvision's layout
+    packaged: Path | None = None
+    url: str = ""
+    md5: dict[str, str] = {}  # noqa: RUF012 (a tuple's default, never changed)
+
+
+_MNIST = Publication("MNIST", ("MNIST", "MNIST/raw", "mnist", "mnist/raw", "."), PACKAGED)
+
+
+class MNIST(TensorDataset, Transforming):
     """Normalised images (n, 1, 28, 28) float32 and labels (n,) int64, on one device.
 
-    Items are (image, label). Pixels are (value / 255 - 0.1307) / 0.3081.
+    Items are (image, label). Pixels are (value / 255 - 0.1307) / 0.3081. With `transform` the data
+    set is torchvision's: items are made one by one, (transform(PIL image), int). (Without one
+    torchvision gives PIL images; here tensors stay tensors, which a DataLoader takes in batches.)
+
+    Attributes: `data`, uint8 (n, 28, 28), and `targets`, int64 (n,), on the CPU; `classes`.
 
     Args:
         root: folder holding MNIST/, mnist/ or the files themselves; None takes GPUGRAD_DATA if
             it has them, else the copy inside the package.
         train: the 60,000 training images, or the 10,000 test images.
+        download: take the copy inside the package where root has none; nothing is fetched.
         device: where the tensors lie (the whole training set is 188 MB).
 
     Raises DataError when files are missing, damaged, or do not fit together.
     """
 
-    classes = CLASSES
+    published: ClassVar[Publication] = _MNIST
+    classes: ClassVar[tuple[str, ...]] = CLASSES
+    mean: ClassVar[float] = MEAN
+    std: ClassVar[float] = STD
 
     def __init__(
         self,
-        root: str | os.PathLike[str] | None = None,
+        root: Root | None = None,
         train: bool = True,
+        transform: Transform | None = None,
+        target_transform: Transform | None = None,
+        download: bool = False,
         *,
         device: Device | str | None = None,
     ) -> None:
-        from gpugrad import as_tensor
+        from gpugrad import as_tensor, from_numpy
 
-        images, labels = load_mnist(root, train)
-        super().__init__(
-            as_tensor(normalise(images), device=device),
-            as_tensor(labels.astype(np.int64), device=device),
-        )
+        self.set_transforms(transform, target_transform)
+        self.root, self.train = root, train
+        images, labels = _load(self.published, root, train, download)
+        self.data, self.targets = from_numpy(images), from_numpy(labels.astype(np.int64))
+        self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
+        if transform is not None:  # items are made one by one, of the images as published
+            super().__init__(self.data, self.targets)
+            return
+        pixels = as_tensor(normalise(images, self.mean, self.std), device=device)
+        super().__init__(pixels, self.targets.to(pixels.device))
+
+    def __getitem__(self, index: Any) -> tuple[Any, ...]:
+        if self.takes_batches:
+            return super().__getitem__(index)
+        if self.transform is None:
+            return self.transformed(self.tensors[0][index], int(self.targets[index]))
+        return self.transformed(self.image(index), int(self.targets[index]))
+
+    def image(self, index: int) -> Image:
+        """Image `index` as a grey PIL image, without transform."""
+        from PIL import Image
+
+        return Image.fromarray(self.data[index].numpy())
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether batches can be taken on the device: not where transforms are to be applied."""
+        own = type(self).__getitem__ is not MNIST.__getitem__ or hasattr(self, "__getitems__")
+        return self.transform is None and self.target_transform is None and not own
 
 
-def load_mnist(
-    root: str | os.PathLike[str] | None = None, train: bool = True
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def load_mnist(root: Root | None = None, train: bool = True) -> tuple[Any, Any]:
     """Images (n, 28, 28) uint8 and labels (n,) uint8 as published, checked. Raises DataError."""
+    return _load(_MNIST, root, train, False)
+
+
+def _load(
+    published: Publication, root: Root | None, train: bool, download: bool
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     part = "train" if train else "t10k"
-    image_path = find_file(f"{part}-images-idx3-ubyte.gz", root)
-    label_path = find_file(f"{part}-labels-idx1-ubyte.gz", root)
+    image_path = _find(published, f"{part}-images-idx3-ubyte.gz", root, download)
+    label_path = _find(published, f"{part}-labels-idx1-ubyte.gz", root, download)
     images, labels = read_idx(image_path), read_idx(label_path)
     if images.dtype != np.uint8 or images.shape[1:] != SHAPE:
         raise DataError(
@@ -95,38 +149,56 @@ def load_mnist(
     return images, labels
 
 
-def normalise(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def normalise(
+    images: np.ndarray[Any, Any], mean: float = MEAN, std: float = STD
+) -> np.ndarray[Any, Any]:
     """uint8 (n, 28, 28) to float32 (n, 1, 28, 28) of about zero mean and unit variance."""
-    pixels = images * np.float32(1 / (255 * STD))
-    pixels -= np.float32(MEAN / STD)
+    pixels = images * np.float32(1 / (255 * std))
+    pixels -= np.float32(mean / std)
     return pixels[:, None]
 
 
-def find_file(name: str, root: str | os.PathLike[str] | None = None) -> Path:
+def find_file(name: str, root: Root | None = None) -> Path:
     """The path of one of MNIST's files, compressed or not.
 
     `root` must have it; GPUGRAD_DATA may (it names other data sets as well); the package has it.
     """
-    if root is not None:
-        found = _look_in(Path(root), name)
-        if found is None:
-            raise DataError(_not_found(Path(root), name))
+    return _find(_MNIST, name, root, False)
+
+
+def _find(published: Publication, name: str, root: Root | None, download: bool) -> Path:
+    folder = data_root(root)
+    found = _look_in(published, folder, name) if folder is not None else None
+    if found is not None:
         return found
-    folder = os.environ.get("GPUGRAD_DATA")
-    return (folder and _look_in(Path(folder), name)) or PACKAGED / name
+    if published.packaged is not None and (root is None or download):
+        return published.packaged / name
+    if folder is None:
+        raise DataError(
+            f"{published.name}: no folder was named.\n"
+            "  Give root, or set GPUGRAD_DATA to the folder of your data sets."
+        )
+    if not download:
+        raise DataError(_not_found(published, folder, name))
+    path = folder / published.folders[0] / name
+    fetch(published.url + name, path, published.md5[name])
+    return path
 
 
-def _look_in(root: Path, name: str) -> Path | None:
+def _look_in(published: Publication, root: Path, name: str) -> Path | None:
     plain = name.removesuffix(".gz")
     names = (name, plain, plain.replace("-idx", ".idx"))  # the last: as some unpackers name it
-    paths = (root / folder / each for folder in _FOLDERS for each in names)
+    paths = (root / folder / each for folder in published.folders for each in names)
     return next((path for path in paths if path.is_file()), None)
 
 
-def _not_found(root: Path, name: str) -> str:
+def _not_found(published: Publication, root: Path, name: str) -> str:
     state = "has none of" if root.is_dir() else "is not a folder; expected one with"
-    places = ", ".join(str(Path(folder) / name) for folder in _FOLDERS)
-    return (
-        f"MNIST: {root} {state} {places} (with or without .gz).\n"
-        "  Put the file there, name another folder, or leave it out: the package has a copy."
-    )
+    places = ", ".join(str(Path(folder) / name) for folder in published.folders)
+    way_out = "Put the file there, name another folder, or leave it out: the package has a copy."
+    if published.packaged is None:
+        way_out = (
+            f"Put {published.url}{name} there (and the other three files), or take download=True "
+            "where there is a network."
+        )
+    return f"{published.name}: {root} {state} {places} (with or without .gz).\n  {way_out}"

@@ -3,6 +3,8 @@
 Each worker has one pipe of its own, so a worker that dies cannot leave a shared lock taken. Tasks
 go out in order, results come back in any order and are given in order. Workers are started by
 "spawn" unless told otherwise: forking a process that has BLAS threads or a CUDA context is unsafe.
+A spawned process runs the program's file again, up to `if __name__ == "__main__":`, to find what
+was defined there; workers that need nothing from there do not, so such a program needs no guard.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import time
 import traceback
+import types
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -86,12 +90,11 @@ def _unpack(batch: Any) -> Any:
 # ---- in the worker ---------------------------------------------------------------------------
 
 
-def _worker_main(
-    pipe: Any, fetch: Fetcher, info: WorkerInfo, init: Callable[[int], None] | None
-) -> None:
+def _worker_main(pipe: Any, job: Any, number: int, count: int) -> None:
     """Answer tasks (key, indices, seed) with (key, batch, failure) until None arrives."""
     global _info
-    _info = info
+    fetch, init = pickle.loads(job) if isinstance(job, bytes) else job
+    info = _info = WorkerInfo(number, count, fetch.dataset)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -177,10 +180,12 @@ class WorkerPool:
         if context is None or isinstance(context, str):
             context = multiprocessing.get_context(context or "spawn")
         try:
-            with _interrupts_blocked():
+            job: Any = (fetch, init)
+            if context.get_start_method() != "fork":
+                job = bytes(ForkingPickler.dumps(job))  # once for all workers
+            with _interrupts_blocked(), _main_hidden_from(job):
                 for i in range(num_workers):
-                    info = WorkerInfo(i, num_workers, fetch.dataset)
-                    self.workers.append(_start(context, fetch, info, init))
+                    self.workers.append(_start(context, job, i, num_workers))
         except BaseException as error:
             self.shutdown()
             if isinstance(error, pickle.PicklingError | GpugradError | AttributeError | TypeError):
@@ -286,14 +291,12 @@ class WorkerPool:
             worker.process.close()
 
 
-def _start(
-    context: Any, fetch: Fetcher, info: WorkerInfo, init: Callable[[int], None] | None
-) -> _Worker:
+def _start(context: Any, job: Any, number: int, count: int) -> _Worker:
     ours, theirs = context.Pipe(duplex=True)
     process = context.Process(
         target=_worker_main,
-        args=(theirs, fetch, info, init),
-        name=f"gpugrad-data-{info.id}",
+        args=(theirs, job, number, count),
+        name=f"gpugrad-data-{number}",
         daemon=True,
     )
     try:
@@ -304,6 +307,19 @@ def _start(
     finally:
         theirs.close()
     return _Worker(process, ours)
+
+
+@contextlib.contextmanager
+def _main_hidden_from(job: Any) -> Iterator[None]:
+    """Meanwhile processes start without running the program's file, if the pickled job names
+    nothing that was defined there (a class of it is pickled by the name of its module)."""
+    main = sys.modules["__main__"]
+    if isinstance(job, bytes) and b"_main__" not in job:
+        sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextlib.contextmanager

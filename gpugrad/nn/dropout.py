@@ -19,7 +19,8 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not (isinstance(p, (int, float)) and 0 <= p <= 1):
-            raise ArgumentError(f"Dropout(p={p!r}): a probability lies between 0 and 1")
+            name = type(self).__name__
+            raise ArgumentError(f"{name}(p={p!r}): a probability lies between 0 and 1")
         self.p, self.inplace = p, inplace
 
     def forward(self, x: Tensor) -> Tensor:
@@ -27,3 +28,24 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+class Dropout1d(Dropout):
+    """`Dropout` of whole channels: x (N, C, L) or (C, L). (Tompson et al. 2015.)"""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout1d(x, self.p, self.training)
+
+
+class Dropout2d(Dropout):
+    """`Dropout` of whole channels: x (N, C, H, W). (Tompson et al. 2015.)"""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout2d(x, self.p, self.training)
+
+
+class Dropout3d(Dropout):
+    """`Dropout` of whole channels: x (N, C, D, H, W) or (C, D, H, W). (Tompson et al. 2015.)"""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout3d(x, self.p, self.training)

@@ -1,11 +1,11 @@
-"""Flatten and Unflatten."""
+"""Layers that only rearrange: Flatten, Unflatten, ChannelShuffle."""
 
 from __future__ import annotations
 
 import math
 
 from .. import ops
-from ..errors import ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor
 from .module import Module
 
@@ -56,3 +56,22 @@ class Unflatten(Module):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+class ChannelShuffle(Module):
+    """Channels as a matrix (groups, C / groups), transposed: mixes the groups of convolutions.
+
+    Shapes: x (N, C, ...) -> y (N, C, ...), C divisible by groups. (Zhang et al. 2018.)
+    """
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        if not isinstance(groups, int) or groups < 1:
+            raise ArgumentError(f"ChannelShuffle(groups={groups!r}): an integer of at least 1")
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.channel_shuffle(x, self.groups)
+
+    def extra_repr(self) -> str:
+        return f"groups={self.groups}"

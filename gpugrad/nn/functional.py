@@ -11,8 +11,41 @@ from typing import Any
 from .. import ops
 from ..autograd import Function
 from ..errors import ArgumentError
-from ..ops import cross_entropy, linear, nll_loss, one_hot, sigmoid, softplus, tanh
+from ..ops import channel_shuffle, cross_entropy, linear, nll_loss, one_hot, sigmoid, softplus, tanh
 from ..ops import log_sigmoid as logsigmoid
+from ..ops.conv import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
+from ..ops.grid import affine_grid, grid_sample
+from ..ops.pad import pad
+from ..ops.pool_functions import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
+from ..ops.resample import interpolate, pixel_shuffle, pixel_unshuffle, upsample
+from ..ops.sampling import channel_dropout
+from ..ops.unfold import fold, unfold
 from ..tensor import Tensor
 from .loss_functions import (
     binary_cross_entropy,
@@ -23,29 +56,78 @@ from .loss_functions import (
     mse_loss,
     smooth_l1_loss,
 )
+from .norm_functions import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    rms_norm,
+)
 
 __all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "affine_grid",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "channel_shuffle",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cross_entropy",
     "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
     "elu",
+    "fold",
     "gelu",
+    "grid_sample",
+    "group_norm",
     "hardtanh",
     "huber_loss",
+    "instance_norm",
+    "interpolate",
     "kl_div",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "mish",
     "mse_loss",
     "nll_loss",
     "normalize",
     "one_hot",
+    "pad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "relu",
     "relu6",
+    "rms_norm",
     "sigmoid",
     "silu",
     "smooth_l1_loss",
@@ -53,6 +135,8 @@ __all__ = [
     "softmin",
     "softplus",
     "tanh",
+    "unfold",
+    "upsample",
 ]
 
 
@@ -150,3 +234,24 @@ def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """input / (1 - p) with probability 1 - p, else 0; input itself unless training."""
     return ops.dropout(input, p, training)
+
+
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """`dropout` of whole channels: input [N, C, L] or [C, L]."""
+    return channel_dropout(1, input, p, training)
+
+
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """`dropout` of whole channels: input [N, C, H, W]; [N, C, L] is taken as in `dropout1d`."""
+    return channel_dropout(2, input, p, training, single=False)
+
+
+def dropout3d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """`dropout` of whole channels: input [N, C, D, H, W] or [C, D, H, W]."""
+    return channel_dropout(3, input, p, training)

@@ -108,6 +108,27 @@ def eye_(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """A convolution that passes channels on: weight[g n + i, i, centre] = 1, everything else 0.
+
+    tensor: (out_channels, in_channels / groups, kernel...), 3 to 5 axes; n = out_channels / groups,
+    i below n and in_channels / groups. (Zagoruyko & Komodakis 2017.)
+    """
+    shape = tuple(tensor.shape)
+    if not 3 <= len(shape) <= 5:
+        raise ShapeError(f"dirac_: needs 3, 4 or 5 axes (out, in, kernel...), tensor has {shape}")
+    if groups < 1 or shape[0] % groups:
+        raise ArgumentError(f"dirac_: {shape[0]} output channels cannot be {groups} groups")
+    values = np.zeros(shape, dtype=np.float32)
+    each = shape[0] // groups
+    centre = tuple(size // 2 for size in shape[2:])
+    for group in range(groups):
+        for k in range(min(each, shape[1])):
+            values[(group * each + k, k, *centre)] = 1
+    copy_values(values, tensor, "dirac_")
+    return tensor
+
+
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Uniform in +-gain sqrt(6 / (fan_in + fan_out)). (Glorot & Bengio 2010.)"""
     bound = gain * math.sqrt(6.0 / sum(_calculate_fan_in_and_fan_out(tensor)))

@@ -17,6 +17,7 @@ from .. import dtype as dtypes
 from ..autograd import RemovableHandle
 from ..device import Device
 from ..errors import DTypeError
+from ..memory_format import MemoryFormat, preserve_format
 from ..tensor import Tensor
 from . import describe, state
 from .hooks import add_hook, call_with_hooks
@@ -265,11 +266,13 @@ class Module:
         device: Device | str | np.dtype | Tensor | None = None,
         dtype: Any = None,
         non_blocking: bool = False,
+        memory_format: MemoryFormat = preserve_format,
     ) -> Self:
         """Moves parameters and buffers, in place: `to("cuda")`, `to(gg.float16)`, `to(x)`.
 
-        Only floating-point parameters and buffers change dtype. Optimizers may have been made
-        before: parameters stay the same objects.
+        Only floating-point parameters and buffers change dtype, and only those with as many axes
+        as `memory_format` is for change that (4 for gg.channels_last). Optimizers may have been
+        made before: parameters stay the same objects.
         """
         place: Any = device
         if isinstance(device, Tensor):
@@ -284,9 +287,10 @@ class Module:
             )
 
         def move(tensor: Tensor) -> Tensor:
-            return tensor.to(
-                device=place, dtype=wanted if dtypes.is_floating(tensor.dtype) else None
-            )
+            kind = wanted if dtypes.is_floating(tensor.dtype) else None
+            fits = memory_format.ndim in (None, tensor.ndim)
+            layout = memory_format if fits else preserve_format
+            return tensor.to(device=place, dtype=kind, memory_format=layout)
 
         return self._apply(move)
 

@@ -52,6 +52,14 @@ from .compare import (
     lt,
     ne,
 )
+from .conv import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from .convert import clone
 from .elementwise import (
     abs,
@@ -120,6 +128,14 @@ from .picking import (
     take,
     take_along_dim,
 )
+from .pool_functions import (
+    adaptive_avg_pool1d,
+    adaptive_max_pool1d,
+    avg_pool1d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
 from .probability import log_softmax, softmax
 from .reduction import (
     all,
@@ -139,11 +155,13 @@ from .reduction import (
     sum,
     var,
 )
+from .resample import crop, pixel_shuffle, pixel_unshuffle
 from .sampling import bernoulli, dropout
 from .selection import clamp, masked_fill, nan_to_num, where
 from .views import (
     broadcast_tensors,
     broadcast_to,
+    channel_shuffle,
     flatten,
     movedim,
     permute,
@@ -168,6 +186,7 @@ NON_DIFFERENTIABLE: dict[str, str] = {
     **dict.fromkeys(("argmax", "argmin", "nonzero", "count_nonzero", "one_hot"), "integer result"),
     "floor_divide": "whole-number result, constant between jumps",
     "bernoulli": "a random draw",
+    "crop": "moves pixels of any dtype; for the images of a data set",
 }
 """Operations without derivative, and why. Their results never require a gradient."""
 

@@ -11,6 +11,16 @@ from ..autograd.function import Function
 from ..backends import Backend
 from ..device import TYPES, Device
 from ..errors import ArgumentError, DeviceError
+from ..memory_format import (
+    MemoryFormat,
+    check_format,
+    contiguous_format,
+    copied,
+    inverse,
+    lies,
+    order_of,
+    preserve_format,
+)
 from ..tensor import Tensor
 
 
@@ -31,17 +41,19 @@ class Transfer(Function):
     def forward(self, x: Any, target: Backend) -> Any:
         source, self.backend = self.backend, target  # the result belongs there
         self.source = source
-        return target.from_numpy(source.to_numpy(x))
+        order = order_of(x)
+        there = target.from_numpy(source.to_numpy(x.transpose(order)))  # row-major, so lies like x
+        return there.transpose(inverse(order))
 
     def backward(self, dy: Tensor) -> Any:
         return transfer(dy, self.source)
 
 
 class Clone(Function):
-    """y = x in new, row-major memory;  dx = dy."""
+    """y = x in new memory, in some order of axes;  dx = dy."""
 
-    def forward(self, x: Any) -> Any:
-        return self.kernels.contiguous(x)
+    def forward(self, x: Any, memory_format: MemoryFormat) -> Any:
+        return copied(self.kernels.contiguous, x, memory_format)
 
     def backward(self, dy: Tensor) -> Any:
         return dy
@@ -64,14 +76,23 @@ def transfer(input: Tensor, backend: Backend) -> Tensor:
     return Transfer.apply(input, target=backend)
 
 
-def clone(input: Tensor) -> Tensor:
-    """A row-major copy, part of the graph."""
-    return Clone.apply(input)
+def clone(input: Tensor, *, memory_format: MemoryFormat = preserve_format) -> Tensor:
+    """A copy without gaps, part of the graph; its axes lie in memory as those of `input` do."""
+    if memory_format is not preserve_format:
+        check_format("clone", memory_format, input.data.shape)
+    return Clone.apply(input, memory_format=memory_format)
 
 
-def contiguous(input: Tensor) -> Tensor:
-    """`input` if it is row-major without gaps, else a copy that is."""
-    return input if input.data.flags.c_contiguous else Clone.apply(input)
+def contiguous(input: Tensor, memory_format: MemoryFormat = contiguous_format) -> Tensor:
+    """`input` if it is row-major (or in `memory_format`) without gaps, else a copy that is."""
+    if memory_format is contiguous_format:
+        if input.data.flags.c_contiguous:
+            return input
+    else:
+        check_format("contiguous", memory_format, input.data.shape, preserve=False)
+        if lies(input.data, memory_format):
+            return input
+    return Clone.apply(input, memory_format=memory_format)
 
 
 def to(
@@ -81,11 +102,13 @@ def to(
     device: str | Device | None = None,
     copy: bool = False,
     non_blocking: bool = False,
+    memory_format: MemoryFormat = preserve_format,
 ) -> Tensor:
     """``x.to(dtype)``, ``x.to(device)``, ``x.to(device, dtype)`` or ``x.to(other)``.
 
     Gives `input` itself where nothing changes, unless `copy`. `non_blocking` is accepted and has no
-    effect. Raises DTypeError or DeviceError for what is neither.
+    effect. `memory_format` is that of the result. Raises DTypeError or DeviceError for what is
+    neither.
     """
     for arg in args:
         if isinstance(arg, Tensor):
@@ -103,7 +126,11 @@ def to(
         result = cast(result, dtype)
     if device is not None:
         result = transfer(result, backends.get(device))
-    return clone(result) if copy and result is input else result
+    if memory_format is not preserve_format:
+        result = contiguous(result, memory_format)
+    if copy and result is input:
+        return clone(result, memory_format=memory_format)
+    return result
 
 
 def _device(text: str) -> str:

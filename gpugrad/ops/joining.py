@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import dtype as dtypes
 from ..autograd.function import Function, describe, mixed_devices
+from ..backends.layout import empty_image
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .operands import axis, check_tensor, shape_of
@@ -26,7 +27,7 @@ class Cat(Function):
         self.dim, self.sizes = dim, [x.shape[dim] for x in xs]
         shape = list(xs[0].shape)
         shape[dim] = sum(self.sizes)
-        y = self.backend.empty(tuple(shape), xs[0].dtype)
+        y = empty_image(self.backend.empty, tuple(shape), xs[0].dtype, *xs)
         start = 0
         for x, n in zip(xs, self.sizes, strict=True):
             self.kernels.copy(x, y[_part(x.ndim, dim, start, start + n)])

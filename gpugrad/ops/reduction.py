@@ -7,8 +7,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .. import dtype as dtypes
 from ..autograd.function import Function, describe
+from ..creation import as_tensor, from_dlpack
 from ..errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 from ..tensor import Tensor
 from .operands import as_floating, axes, axis, check_tensor, demand_floating
@@ -215,12 +218,22 @@ def _extremum(name: str, kernel: str, input: Tensor, dim: Dim, keepdim: bool) ->
     return Extremum.apply(input, kernel=kernel, dims=dims, keepdim=keepdim)
 
 
+def _of_data(x: Any) -> Any:
+    """A raw array as a tensor: PyTorch's programs say ``torch.max(outputs.data, 1)``."""
+    if isinstance(x, Tensor):
+        return x
+    if isinstance(x, np.ndarray):
+        return as_tensor(x)
+    return from_dlpack(x) if hasattr(x, "__dlpack_device__") else x
+
+
 def _max_or_min(name: str, doc: str) -> Callable[..., Any]:
     def function(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
         if isinstance(dim, Tensor):
             from . import arithmetic
 
             return (arithmetic.maximum if name == "max" else arithmetic.minimum)(input, dim)
+        input = _of_data(input)
         if dim is None:
             return _extremum(name, name, input, None, False)
         dim = axis(name, dim, check_tensor(name, input).ndim)
@@ -245,6 +258,7 @@ min = _max_or_min(
 
 
 def _arg(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    input = _of_data(input)
     x = check_tensor(name, input).data
     if x.dtype == dtypes.bool_:
         raise DTypeError(f"{name}: not defined for bool tensors; convert with .int() first.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import dtype as dtypes
-from ..autograd.function import Function
-from ..errors import ArgumentError, DTypeError
+from ..autograd.function import Function, describe
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..random import Generator, generator_of
 from ..tensor import Tensor
 from .inplace import before_inplace, overwrite_raw
@@ -40,6 +40,25 @@ def dropout(
         return input * 0.0
     state, call = generator_of(generator, input.backend).draw(input.backend)
     return Dropout.apply(input, p=float(p), state=state, call=call)
+
+
+def channel_dropout(
+    axes: int, input: Tensor, p: float = 0.5, training: bool = True, single: bool = True
+) -> Tensor:
+    """Whole channels 0 with probability `p`, the others divided by 1 - p: dropout1d, 2d, 3d.
+
+    input [N, C, spatial...], or [C, spatial...] where `single` images are allowed.
+    """
+    name, shape = f"dropout{axes}d", check_tensor(f"dropout{axes}d", input).shape
+    if len(shape) not in (axes + 1, axes + 2):
+        raise ShapeError(
+            f"{name}: input must have {axes + 2} axes, or {axes + 1}; got {describe(input)}."
+        )
+    demand_floating(name, input)
+    channels = shape[:1] if single and len(shape) == axes + 1 else shape[:2]
+    ones = input.new_ones(*channels, *[1] * (len(shape) - len(channels)))
+    factor = dropout(ones, p, training)
+    return input if factor is ones else input * factor
 
 
 def bernoulli(

@@ -273,6 +273,20 @@ def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
     return expand(input, shape)
 
 
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """Channels [N, C, ...] as a matrix (groups, C / groups), transposed, in one row again."""
+    shape = check_tensor("channel_shuffle", input).shape
+    if not isinstance(groups, int) or groups < 1:
+        raise ArgumentError(f"channel_shuffle: groups must be an integer of at least 1: {groups!r}")
+    if len(shape) < 3 or shape[1] % groups:
+        raise ShapeError(
+            f"channel_shuffle: input must be [N, C, ...] with C divisible by groups={groups}; got "
+            f"{describe(input)}."
+        )
+    split = reshape(input, (shape[0], groups, shape[1] // groups, *shape[2:]))
+    return reshape(transpose(split, 1, 2), shape)
+
+
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """All tensors expanded to their common shape."""
     try:

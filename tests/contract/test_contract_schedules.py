@@ -88,7 +88,44 @@ def optimizers(b: Backend) -> list[Any]:
     return [*p, *g, *m, *v, hyper, ticket, norm]
 
 
+def convolutions(b: Backend) -> list[Any]:
+    results, k = [], b.kernels
+    for dtype, channels, groups in (("float32", 16, 1), ("float16", 16, 2), ("float32", 3, 3)):
+        window = ((2, 1), (1, 0), (1, 2), groups)
+        x = b.from_numpy(values((3, channels, 17, 15), dtype))
+        w = b.from_numpy(values((24, channels // groups, 3, 3), dtype, 1))
+        y = k.conv_fprop(x, w, window, (3, 24, 9, 11), None, "relu")
+        results += [y, k.conv_dgrad(y, w, window, x.shape), k.conv_wgrad(x, y, window, w.shape)]
+    return results
+
+
+def images(b: Backend) -> list[Any]:
+    x, k = b.from_numpy(values((3, 5, 12, 11), "float32")), b.kernels
+    window = ((3, 2), (2, 1), (1, 1), (1, 2))
+    y, index = k.max_pool(x, window, (3, 5, 6, 11))
+    mean = k.avg_pool(x, window, (3, 5, 6, 11), False, 0)
+    dx = k.max_pool_grad(mean, index, window, x.shape)
+    offsets, at = (b.from_numpy(np.arange(n, dtype=np.int32)) for n in (12, 11))
+    rows = k.resample(x, offsets, at, b.from_numpy(values((11,), "float32", 1)), 3, x.dtype)
+    columns = k.unfold(x, window, (6, 11))
+    return [y, index, mean, dx, rows, columns, k.fold(columns, window, (6, 11), x.shape)]
+
+
+def norms(b: Backend) -> list[Any]:
+    x, dy = (b.from_numpy(values((6, 10, 9, 31), "float32", i)) for i in range(2))
+    w, k = b.from_numpy(values((10,), "float32", 2)), b.kernels
+    results = [*k.batch_norm_stats(x, None, None, 0.0, 1e-5), *k.group_norm(x, w, w, 5, 1e-5)]
+    mean, rstd, y = results[:3]
+    results += k.batch_norm_grad(dy, x, y, mean, rstd, w, "relu", False, True, True)
+    results += k.group_norm_grad(dy, x, w, results[3], results[4], True)
+    rows, drows = x.reshape(540, 31), dy.reshape(540, 31)
+    long = b.from_numpy(values((31,), "float32", 3))
+    results += k.layer_norm(rows, long, long, 1e-5, True)
+    return [*results, *k.layer_norm_grad(drows, rows, long, *results[-2:], True)]
+
+
 FAMILIES = [reductions, elementwise, matmul, rows, indexing, draws, optimizers]
+FAMILIES += [convolutions, images, norms]
 first: dict[tuple[str, str], list[np.ndarray]] = {}
 
 

@@ -53,6 +53,26 @@ REFUSED: dict[str, Callable[[Any, Any], Any]] = {
     "linear_features": lambda t, f: f.linear(t.zeros(2, 3), t.zeros(4, 5)),
     "bce_range": lambda t, f: f.binary_cross_entropy(t.full((2,), 1.5), t.zeros(2)),
     "bce_shapes": lambda t, f: f.binary_cross_entropy(t.zeros(2, 1), t.zeros(2)),
+    "conv_channels": lambda t, f: f.conv2d(t.zeros(1, 3, 5, 5), t.zeros(4, 2, 3, 3)),
+    "conv_groups": lambda t, f: f.conv2d(t.zeros(1, 3, 5, 5), t.zeros(4, 1, 3, 3), groups=2),
+    "conv_kernel": lambda t, f: f.conv2d(t.zeros(1, 3, 2, 5), t.zeros(4, 3, 3, 3)),
+    "conv_rank": lambda t, f: f.conv2d(t.zeros(5, 5), t.zeros(4, 3, 3, 3)),
+    "conv_bias": lambda t, f: f.conv2d(t.zeros(1, 3, 5, 5), t.zeros(4, 3, 3, 3), t.zeros(3)),
+    "conv_padding": lambda t, f: f.conv2d(t.zeros(1, 3, 5, 5), t.zeros(4, 3, 3, 3), padding=-1),
+    "conv_stride": lambda t, f: f.conv2d(t.zeros(1, 3, 5, 5), t.zeros(4, 3, 3, 3), stride=0),
+    "conv_same": lambda t, f: f.conv2d(
+        t.zeros(1, 3, 5, 5), t.zeros(4, 3, 3, 3), stride=2, padding="same"
+    ),
+    "conv_dtype": lambda t, f: f.conv2d(t.zeros(1, 3, 5, 5), t.zeros(4, 3, 3, 3).double()),
+    "conv_transpose_output": lambda t, f: f.conv_transpose2d(
+        t.zeros(1, 3, 5, 5), t.zeros(3, 4, 3, 3), output_padding=1
+    ),
+    "unpool_size": lambda t, f: f.max_unpool2d(
+        t.zeros(1, 1, 2, 2), t.zeros(1, 1, 2, 2, dtype=t.int64), 2, output_size=(8, 4)
+    ),
+    "pad_odd": lambda t, f: f.pad(t.zeros(2, 3), (1,)),
+    "pad_reflect": lambda t, f: f.pad(t.zeros(2, 3, 4), (4, 0), mode="reflect"),
+    "channels_last_rank": lambda t, f: t.zeros(2, 3).to(memory_format=t.channels_last),
     "backward_vector": lambda t, f: (t.zeros(3, requires_grad=True) * 2).backward(),
     "backward_no_graph": lambda t, f: t.zeros(()).backward(),
     "backward_twice": lambda t, f: backward_twice(t),
@@ -65,6 +85,31 @@ REFUSED: dict[str, Callable[[Any, Any], Any]] = {
     "integer_requires_grad": lambda t, f: t.arange(3).requires_grad_(),
     "numpy_of_grad": lambda t, f: t.zeros(3, requires_grad=True).numpy(),
     "item_of_many": lambda t, f: t.zeros(3).item(),
+    "interpolate_neither": lambda t, f: f.interpolate(t.zeros(1, 2, 4, 4)),
+    "interpolate_both": lambda t, f: f.interpolate(t.zeros(1, 2, 4, 4), 3, 2),
+    "interpolate_rank": lambda t, f: f.interpolate(t.zeros(2, 4, 4), 3, mode="bilinear"),
+    "interpolate_mode": lambda t, f: f.interpolate(t.zeros(1, 2, 4, 4), 3, mode="cubic"),
+    "interpolate_align": lambda t, f: f.interpolate(t.zeros(1, 2, 4, 4), 3, align_corners=True),
+    "interpolate_antialias": lambda t, f: f.interpolate(t.zeros(1, 2, 4, 4), 3, antialias=True),
+    "interpolate_sizes": lambda t, f: f.interpolate(t.zeros(1, 2, 4, 4), (3, 3, 3)),
+    "interpolate_nothing": lambda t, f: f.interpolate(t.zeros(1, 2, 4, 4), scale_factor=0.1),
+    "pixel_shuffle_channels": lambda t, f: f.pixel_shuffle(t.zeros(1, 6, 2, 2), 2),
+    "pixel_shuffle_rank": lambda t, f: f.pixel_shuffle(t.zeros(4, 2), 2),
+    "pixel_unshuffle_size": lambda t, f: f.pixel_unshuffle(t.zeros(1, 2, 3, 4), 2),
+    "unfold_rank": lambda t, f: f.unfold(t.zeros(2, 3), 2),
+    "unfold_kernel": lambda t, f: f.unfold(t.zeros(1, 2, 3, 3), 4),
+    "fold_rows": lambda t, f: f.fold(t.zeros(1, 6, 4), (4, 4), 2, stride=2),
+    "fold_columns": lambda t, f: f.fold(t.zeros(1, 8, 5), (4, 4), 2, stride=2),
+    "grid_sample_grid": lambda t, f: f.grid_sample(
+        t.zeros(1, 2, 4, 4), t.zeros(1, 3, 3, 3), align_corners=False
+    ),
+    "grid_sample_batch": lambda t, f: f.grid_sample(
+        t.zeros(1, 2, 4, 4), t.zeros(2, 3, 3, 2), align_corners=False
+    ),
+    "grid_sample_mode": lambda t, f: f.grid_sample(
+        t.zeros(1, 2, 4, 4), t.zeros(1, 3, 3, 2), "linear", align_corners=False
+    ),
+    "affine_grid_theta": lambda t, f: f.affine_grid(t.zeros(2, 2, 2), (2, 3, 4, 4), False),
     "bool_of_many": lambda t, f: bool(t.zeros(3)),
     "len_of_scalar": lambda t, f: len(t.zeros(())),
     "squeeze_range": lambda t, f: t.zeros(3).squeeze(2),
@@ -72,6 +117,21 @@ REFUSED: dict[str, Callable[[Any, Any], Any]] = {
     "float_bitwise": lambda t, f: t.bitwise_and(t.zeros(3), t.zeros(3)),
     "bool_neg": lambda t, f: -(t.zeros(3) > 0),
     "bool_sub": lambda t, f: (t.zeros(3) > 0) - (t.zeros(3) > 0),
+    "batch_norm_one_value": lambda t, f: f.batch_norm(t.zeros(1, 3), None, None, training=True),
+    "batch_norm_untracked": lambda t, f: f.batch_norm(t.zeros(2, 3), None, None),
+    "batch_norm_channels": lambda t, f: f.batch_norm(t.zeros(2, 3), t.zeros(4), t.zeros(4)),
+    "batch_norm_weight": lambda t, f: f.batch_norm(
+        t.zeros(2, 3), t.zeros(3), t.zeros(3), t.ones(4)
+    ),
+    "layer_norm_shape": lambda t, f: f.layer_norm(t.zeros(2, 3), (2,)),
+    "layer_norm_weight": lambda t, f: f.layer_norm(t.zeros(2, 3), (3,), t.zeros(2)),
+    "layer_norm_of_nothing": lambda t, f: f.layer_norm(t.zeros(2, 3), ()),
+    "rms_norm_shape": lambda t, f: f.rms_norm(t.zeros(2, 3), (2, 2)),
+    "group_norm_groups": lambda t, f: f.group_norm(t.zeros(2, 4), 3),
+    "group_norm_one_value": lambda t, f: f.group_norm(t.zeros(1, 2), 2),
+    "group_norm_rank": lambda t, f: f.group_norm(t.zeros(4), 2),
+    "instance_norm_one_position": lambda t, f: f.instance_norm(t.zeros(2, 3, 1)),
+    "local_response_norm_rank": lambda t, f: f.local_response_norm(t.zeros(2, 3), 2),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from ..base import ConvWindow, Shape
@@ -12,7 +14,7 @@ from .windows import conv_taps, inside, padded_shape
 
 def _grouped(x: Array, groups: int) -> Array:
     """[N, C, ...] as [N, G, C / G, positions]."""
-    return x.reshape(x.shape[0], groups, x.shape[1] // groups, -1)
+    return x.reshape(x.shape[0], groups, x.shape[1] // groups, prod(x.shape[2:]))
 
 
 def _by_channel(vector: Array, ndim: int) -> Array:
@@ -35,8 +37,8 @@ def conv_fprop(
     size = padded_shape(window, x.shape[2:], taps, out)
     padded = np.zeros((*x.shape[:2], *size), wide.dtype)
     padded[inside(window, x.shape[2:])] = wide
-    y = np.zeros((shape[0], groups, shape[1] // groups, int(np.prod(out))), wide.dtype)
-    weight = weight.reshape(groups, -1, *w.shape[1:])
+    y = np.zeros((shape[0], groups, shape[1] // groups, prod(out)), wide.dtype)
+    weight = weight.reshape(groups, shape[1] // groups, *w.shape[1:])
     for tap, meets in conv_taps(window, taps, out):
         y += weight[tap] @ _grouped(padded[meets], groups)
     y = y.reshape(shape)
@@ -54,7 +56,7 @@ def conv_dgrad(
     """dx[n, c, i] = sum of w[k, c, t] dy[n, k, o] over the k, o, t that meet i, + bias[c]."""
     groups, taps, out = window[3], w.shape[2:], dy.shape[2:]
     wide = widened(dy)
-    weight = widened(w).reshape(groups, -1, *w.shape[1:])
+    weight = widened(w).reshape(groups, dy.shape[1] // groups, *w.shape[1:])
     padded = np.zeros((*shape[:2], *padded_shape(window, shape[2:], taps, out)), wide.dtype)
     for tap, meets in conv_taps(window, taps, out):
         part = weight[tap].swapaxes(1, 2) @ _grouped(wide, groups)

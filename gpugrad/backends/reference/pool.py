@@ -42,6 +42,7 @@ def max_pool(x: Array, window: PoolWindow, shape: Shape) -> tuple[Array, Array]:
     inside = np.take_along_axis(np.broadcast_to(valid, values.shape), index[..., None], -1)[..., 0]
     index = np.where(inside, index, np.argmax(valid, axis=-1))  # nothing above the lowest
     y = np.take_along_axis(values, index[..., None], -1)
+    y = np.where(valid.any(1, keepdims=True), y, np.asarray(lowest, x.dtype))  # a window of nothing
     dtype = uint8 if places.shape[1] <= 256 else int32
     return y.reshape(shape), index.astype(dtype).reshape(shape)
 
@@ -49,11 +50,12 @@ def max_pool(x: Array, window: PoolWindow, shape: Shape) -> tuple[Array, Array]:
 @quiet
 def max_pool_grad(dy: Array, index: Array, window: PoolWindow, shape: Shape) -> Array:
     """dx[n, c, i] = sum of dy over the windows whose maximum i is."""
-    places, _ = _places(window, shape, dy.shape)
-    tap = index.reshape(-1, places.shape[0]).astype(np.int64)
+    places, valid = _places(window, shape, dy.shape)
+    tap = index.reshape(prod(shape[:2]), places.shape[0]).astype(np.int64)
     at = np.take_along_axis(places[None], tap[..., None], -1)[..., 0]
     dx = np.zeros((tap.shape[0], prod(shape[2:])), widened(dy).dtype)
-    np.add.at(dx, (np.arange(len(tap))[:, None], at), widened(dy).reshape(tap.shape))
+    given = np.where(valid.any(1), widened(dy).reshape(tap.shape), 0)
+    np.add.at(dx, (np.arange(len(tap))[:, None], at), given)
     return rounded(dx.reshape(shape), dy.dtype)
 
 
@@ -85,9 +87,9 @@ def avg_pool_grad(
 ) -> Array:
     """dx[n, c, i] = sum of dy / d over the windows that hold i."""
     places, valid = _places(window, shape, dy.shape)
-    wide = widened(dy).reshape(-1, places.shape[0])
+    wide = widened(dy).reshape(prod(shape[:2]), places.shape[0])
     divisors = _divisors(window, shape, dy.shape, count_include_pad, divisor)
-    share = (wide / divisors.astype(wide.dtype))[..., None] * valid
+    share = np.where(valid, (wide / divisors.astype(wide.dtype))[..., None], 0)
     dx = np.zeros((len(wide), prod(shape[2:])), wide.dtype)
     np.add.at(dx, (np.arange(len(wide))[:, None, None], places), share)
     return rounded(dx.reshape(shape), dy.dtype)

@@ -30,8 +30,9 @@ def _bordered(at: Array, size: int, border: str) -> tuple[Array, Array]:
     """(legal position, does it count?)"""
     if border == "zeros":
         return np.clip(at, 0, size - 1), (at >= 0) & (at < size)
-    if border == "reflect" and size > 1:
-        at = np.abs((at + size - 1) % (2 * size - 2) - (size - 1))
+    if border == "reflect":
+        at = np.abs(at)
+        at = np.where(at < size, at, 2 * (size - 1) - at)
     return np.clip(at, 0, size - 1), np.ones(at.shape, bool)
 
 

@@ -1,0 +1,35 @@
+"""In place of torch.utils.data; everything here lives in gpugrad.data.
+
+from torch.utils.data import DataLoader, Dataset    ->    from gpugrad.utils.data import ...
+"""
+
+from gpugrad.data.collate import default_collate, default_convert
+from gpugrad.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
+from gpugrad.data.loader import DataLoader
+from gpugrad.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+from gpugrad.data.workers import get_worker_info
+
+__all__ = [
+    "BatchSampler",
+    "ConcatDataset",
+    "DataLoader",
+    "Dataset",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "Subset",
+    "SubsetRandomSampler",
+    "TensorDataset",
+    "WeightedRandomSampler",
+    "default_collate",
+    "default_convert",
+    "get_worker_info",
+    "random_split",
+]

@@ -1,0 +1,87 @@
+"""What normalisation may use of memory, held by the simulator's counters.
+
+One row for each case of budgets_norm.cpp and kernel that moves images. The counts are exact and do
+not depend on the schedule; a budget is the figure, rounded up. Reads are loads: weights and
+coefficients count each time, though caches have them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from sim import build, counters
+
+SOURCES = ["layer_norm", "layer_norm_grad", "batch_norm", "batch_norm_grad"]
+
+
+class Budget(NamedTuple):
+    """What a kernel may use in a case."""
+
+    case: str
+    kernel: str  #: its name begins so
+    reads: float  #: bytes for each byte of the images that are read at the least
+    writes: float | None = 1  #: bytes for each byte of those written; None: no image
+    sectors: float = 1  #: of 32 bytes, for each one that the bytes would fill
+    wavefronts: float = 1  #: of shared memory, for each one without bank conflicts
+
+
+BUDGETS = [
+    # x once, weight and bias with it; rows too long for shared memory: x twice.
+    Budget("rows_64x1024", "norm_rows<float>", 3),
+    Budget("rows_64x4096_f16", "norm_rows<gg::f16>", 3),
+    Budget("rows_2x80000", "norm_rows<float>", 4),
+    # x and dy once, and twice a weight; a block's sums for each 8 of the rows, or 4.
+    Budget("rows_grad_2048x1024", "layer_norm_grad_rows<float>", 2.01, 1.25),
+    Budget("rows_grad_512x256_f16", "layer_norm_grad_rows<gg::f16>", 2.01, 1.5, wavefronts=1.6),
+    Budget("stats_nchw", "sum_by_channel<gg::", 1, None),
+    # In cases so small, the slices' states weigh: one for each 64 positions.
+    Budget("stats_last_f16", "sum_by_position<gg::", 1, None, 1.18),
+    Budget("apply_nchw_f16", "apply_channels<gg::f16>", 1.04),
+    Budget("apply_last", "apply_channels<float>", 1.25),
+    Budget("grad_nchw", "sum_by_channel<gg::", 1.01, None),
+    Budget("grad_nchw", "gradient_elements<float>", 1.02),
+    Budget("grad_last_f16", "sum_by_position<gg::", 1.13, None, 1.79, 1.5),
+    Budget("grad_last_f16", "gradient_elements<gg::f16>", 1.25, sectors=1.15),
+    Budget("groups_nchw", "norm_rows<float>", 1.02),
+    # 16 channels of a group are 32 bytes.
+    Budget("groups_last_f16", "norm_rows<gg::f16>", 1.25, sectors=1.12),
+]
+
+#: Statistics of rows and channels are written beside the images.
+SLACK = 0.01
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, counters.Counts]:
+    folder = tmp_path_factory.mktemp("norm_budgets")
+    kernels = [build.CSRC / "kernels" / f"{name}.cu" for name in SOURCES]
+    host = [build.HERE / "main.cpp", build.HERE / "budgets_norm.cpp"]
+    host += (build.CSRC / "core").glob("*.cpp")
+    program: Path = build.program("counters", "budgets", kernels, folder, host)
+    status, output = build.run(program, timeout=300)
+    assert status == 0, output
+    return counters.read(program, output)
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=lambda b: f"{b.case}-{b.kernel}")
+def test_kernel_keeps_its_budget(cases: dict[str, counters.Counts], budget: Budget) -> None:
+    counts, kernel = cases[budget.case], budget.kernel
+    names = sorted(counts.launches)
+    assert counts.of(kernel, space="global"), f"{kernel} did not run; {budget.case} ran {names}"
+    used = {
+        "reads": counts.bytes("load", kernel) / counts.notes["read"],
+        "writes": counts.bytes("store", kernel) / counts.notes["written"],
+        "sectors": counts.ratio("global", kernel),
+        "wavefronts": counts.ratio("shared", kernel),
+    }
+    for what, figure in used.items():
+        limit = getattr(budget, what)
+        lines = counts.worst("shared" if what == "wavefronts" else "global", kernel)
+        message = f"{budget.case}: {kernel}: {what} {figure:.3f}, allowed {limit}\n{lines}"
+        assert limit is None or figure <= limit + SLACK, message
+
+
+def test_every_case_has_a_budget(cases: dict[str, counters.Counts]) -> None:
+    assert set(cases) == {budget.case for budget in BUDGETS}
