@@ -1,16 +1,40 @@
 """Raw operations; csrc/ops.h documents each. Written by csrc/packaging/stubs.py."""
 
 from gpugrad._cuda import adam_step as adam_step
+from gpugrad._cuda import avg_pool as avg_pool
+from gpugrad._cuda import avg_pool_grad as avg_pool_grad
+from gpugrad._cuda import batch_norm_apply as batch_norm_apply
+from gpugrad._cuda import batch_norm_grad as batch_norm_grad
+from gpugrad._cuda import batch_norm_grad_workspace as batch_norm_grad_workspace
+from gpugrad._cuda import batch_norm_stats as batch_norm_stats
+from gpugrad._cuda import batch_norm_stats_workspace as batch_norm_stats_workspace
 from gpugrad._cuda import bernoulli as bernoulli
 from gpugrad._cuda import binary as binary
 from gpugrad._cuda import built_for as built_for
+from gpugrad._cuda import conv_dgrad as conv_dgrad
+from gpugrad._cuda import conv_dgrad_workspace as conv_dgrad_workspace
+from gpugrad._cuda import conv_fprop as conv_fprop
+from gpugrad._cuda import conv_fprop_workspace as conv_fprop_workspace
+from gpugrad._cuda import conv_wgrad as conv_wgrad
+from gpugrad._cuda import conv_wgrad_workspace as conv_wgrad_workspace
+from gpugrad._cuda import crop as crop
 from gpugrad._cuda import cross_entropy as cross_entropy
 from gpugrad._cuda import cross_entropy_grad as cross_entropy_grad
 from gpugrad._cuda import dropout as dropout
+from gpugrad._cuda import fold as fold
 from gpugrad._cuda import global_norm as global_norm
 from gpugrad._cuda import global_norm_workspace as global_norm_workspace
+from gpugrad._cuda import group_norm as group_norm
+from gpugrad._cuda import group_norm_grad as group_norm_grad
+from gpugrad._cuda import group_norm_grad_workspace as group_norm_grad_workspace
+from gpugrad._cuda import layer_norm as layer_norm
+from gpugrad._cuda import layer_norm_grad as layer_norm_grad
+from gpugrad._cuda import layer_norm_grad_workspace as layer_norm_grad_workspace
+from gpugrad._cuda import max_pool as max_pool
+from gpugrad._cuda import max_pool_grad as max_pool_grad
 from gpugrad._cuda import normal as normal
 from gpugrad._cuda import permutation as permutation
+from gpugrad._cuda import resample as resample
 from gpugrad._cuda import rmsprop_step as rmsprop_step
 from gpugrad._cuda import scale as scale
 from gpugrad._cuda import scatter as scatter
@@ -20,4 +44,5 @@ from gpugrad._cuda import sgd_step as sgd_step
 from gpugrad._cuda import softmax as softmax
 from gpugrad._cuda import softmax_grad as softmax_grad
 from gpugrad._cuda import unary as unary
+from gpugrad._cuda import unfold as unfold
 from gpugrad._cuda import uniform as uniform

@@ -64,15 +64,16 @@ def _version() -> str:
 
 # ---- train -----------------------------------------------------------------------------------
 
-_DATA_SETS = {
+_DATA_SETS = {  # name: (what it is, models with a recipe, the default one first; --data)
     "mnist": (
         "handwritten digits; the data is inside the package",
-        "mlp",
+        "mlp lenet cnn autoencoder conv_autoencoder",
         "folder with another copy of the four files",
     ),
     "cifar10": (
         "photographs of ten kinds, 32 x 32",
-        "cnn",
+        "cnn mlp lenet resnet18 resnet34 resnet50 vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn "
+        "vgg16_bn vgg19_bn googlenet airbench autoencoder conv_autoencoder",
         "folder with the publisher's folder or archive (default: GPUGRAD_DATA)",
     ),
 }
@@ -81,16 +82,17 @@ _DATA_SETS = {
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train = commands.add_parser("train", help="train a model")
     sets = train.add_subparsers(dest="dataset", metavar="data set", required=True)
-    for name, (text, model, data) in _DATA_SETS.items():
-        _add_training(sets.add_parser(name, help=text, description=_TRAINING), name, model, data)
+    for name, (text, models, data) in _DATA_SETS.items():
+        _add_training(sets.add_parser(name, help=text, description=_TRAINING), name, models, data)
 
 
 _TRAINING = "Options that are not given are those of the model's recipe."
 
 
-def _add_training(parser: argparse.ArgumentParser, name: str, model: str, data: str) -> None:
+def _add_training(parser: argparse.ArgumentParser, name: str, models: str, data: str) -> None:
     add = parser.add_argument
-    add("--model", default=model, help="name of a model (default: %(default)s)")
+    default = models.split()[0]
+    add("--model", metavar="MODEL", default=default, help=f"{models} (default: {default})")
     add("--epochs", type=_positive_int, help="passes over the training set")
     add("--batch-size", type=_positive_int, help="images in a step")
     add("--lr", type=_positive, help="learning rate")

@@ -250,18 +250,18 @@ def test_alternating_flip() -> None:
 def test_lookahead() -> None:
     """average = d average + (1 - d) weight, d = 0.95^5 (step / steps)^3, put back; from epoch 4."""
     model = gg.nn.Linear(1, 1, bias=False)
-    hook = airbench.Lookahead(model, steps=50)  # ten in an epoch
+    hook = airbench.Lookahead(model, steps=60)  # twelve in an epoch
     weight, average = 1.0, None
-    for step in range(1, 51):
-        epoch = (step + 9) // 10
+    for step in range(1, 61):
+        epoch = (step + 11) // 12
         with gg.no_grad():
             model.weight.fill_(weight := weight + step)
         hook.on_step_end(At(epoch, step))  # type: ignore[arg-type]
         if epoch > 3 and step % 5 == 0:
-            d = 0.95**5 * (step / 50) ** 3
+            d = 0.95**5 * (step / 60) ** 3
             average = weight if average is None else d * average + (1 - d) * weight
             weight = average
-        if step % 10 == 0:
+        if step % 12 == 0:
             hook.on_epoch_end(At(epoch, step))  # type: ignore[arg-type]
             weight = weight if average is None else average
         assert model.weight.item() == pytest.approx(weight, rel=1e-5)
@@ -307,6 +307,14 @@ def test_channels_last(cifar: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # ---- wrong input -----------------------------------------------------------------------------
+
+
+def test_help_names_the_models(capsys: Capture) -> None:
+    for data_set, recipes in (("mnist", mnist_job.RECIPES), ("cifar10", cifar10.RECIPES)):
+        assert run("train", data_set, "--help") == 0
+        (listed,) = re.findall(r"--model MODEL\s+(.*?) \(default", capsys.readouterr().out, re.S)
+        assert set(listed.split()) == set(recipes)
+        assert set(recipes) <= set(models.names())
 
 
 def test_missing_data(capsys: Capture, tmp_path: Path) -> None:

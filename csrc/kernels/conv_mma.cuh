@@ -21,6 +21,21 @@
 
 namespace gg {
 
+/// sums += a b over `tiles` tiles of k, then write(at).
+template <class Math, class Shape, class A, class B, class Access, class Sums, class Write>
+GG_DEVICE void run_mainloop(A& a, B& b, const Access& access, int tiles, char* shared, Sums& sums,
+                            const TilePlace& at, const Write& write) {
+  if constexpr (Math::kArchitecture >= 80) {
+    GG_SHARED(place, TilePlace);  // for the epilogue: until then registers are scarce
+    if (threadIdx.x == 0) place = at;
+    mainloop_async<Math, Shape>(a, b, access, tiles, shared, sums);
+    write(place);
+  } else {
+    mainloop_staged<Math, Shape>(a, b, access, tiles, shared, sums);
+    write(at);
+  }
+}
+
 template <class Math, class Shape>
 GG_DEVICE void conv_mma_block(const ConvMma& c, int64_t block) {
   using T = typename Math::Element;
@@ -52,15 +67,7 @@ GG_DEVICE void conv_mma_block(const ConvMma& c, int64_t block) {
                        write_rows(epilogue, row, step, col, tile);
                      });
   };
-  if constexpr (Math::kArchitecture >= 80) {
-    GG_SHARED(place, TilePlace);  // for the epilogue: until then registers are scarce
-    if (threadIdx.x == 0) place = at;
-    mainloop_async<Math, Shape>(a, b, access, tiles, shared, sums);
-    write(place);
-  } else {
-    mainloop_staged<Math, Shape>(a, b, access, tiles, shared, sums);
-    write(at);
-  }
+  run_mainloop<Math, Shape>(a, b, access, tiles, shared, sums, at, write);
 }
 
 template <class Math, class Shape>
@@ -79,17 +86,15 @@ GG_DEVICE void conv_mma_wgrad_block(const ConvMma& c, int64_t block) {
   const StageAccess<T, Shape> access(false, false);
   const int tiles = static_cast<int>((k + kTileK<T> - 1) / kTileK<T>);
   WarpSums<Math, Shape> sums;
-  if constexpr (Math::kArchitecture >= 80) {
-    mainloop_async<Math, Shape>(a, b, access, tiles, shared, sums);
-  } else {
-    mainloop_staged<Math, Shape>(a, b, access, tiles, shared, sums);
-  }
-  Math::finish(sums);
-  const Epilogue<float, T> partial(g, at.batch, at.split);
-  turn_sums<Shape>(at.m0, at.n0, g.n, reinterpret_cast<float*>(shared), sums.d,
-                   [&](int64_t row, int64_t step, int64_t col, auto& tile) {
-                     partial.write_partial(row, step, col, tile);
-                   });
+  const auto write = [&](const TilePlace& to) {
+    Math::finish(sums);
+    const Epilogue<float, T> partial(g, to.batch, to.split);
+    turn_sums<Shape>(to.m0, to.n0, g.n, reinterpret_cast<float*>(shared), sums.d,
+                     [&](int64_t row, int64_t step, int64_t col, auto& tile) {
+                       partial.write_partial(row, step, col, tile);
+                     });
+  };
+  run_mainloop<Math, Shape>(a, b, access, tiles, shared, sums, at, write);
 }
 
 /// Blocks of 128 threads share a multiprocessor by twos: 255 registers for a thread.

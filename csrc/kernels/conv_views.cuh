@@ -99,7 +99,9 @@ class WindowView {
       : c_(c) {
     const Chunks mine(true);
 #pragma unroll
-    for (int i = 0; i < kCount; i++) set_row(i, group, m0 + mine.line + i * mine.line_step);
+    for (int i = 0; i < kCount; i++) {
+      set_row(i, group, static_cast<int>(m0) + mine.line + i * mine.line_step);
+    }
     const int index = first + mine.chunk, tap = index / c.walk.chunks;
     const ConvTap at(c.p, tap);
     chunk_ = index - tap * c.walk.chunks;
@@ -125,9 +127,9 @@ class WindowView {
   __device__ __forceinline__ uint32_t x_end() const { return 1u << c_.p.axis[2].taps; }
   __device__ __forceinline__ uint32_t y_end() const { return x_end() << c_.p.axis[1].taps; }
 
-  __device__ __forceinline__ void set_row(int i, int64_t group, int64_t row) {
+  __device__ __forceinline__ void set_row(int i, int64_t group, int row) {
     begin_[i] = 0, inside_[i] = 0;
-    if (row >= c_.p.gemm.m) return;
+    if (row >= static_cast<int>(c_.p.gemm.m)) return;  // below 2^30: the host checks
     const ConvPosition position(c_, row);
     uint32_t bit = 1;
     begin_[i] = position.n * c_.walk.n + static_cast<int>(group) * c_.walk.group;

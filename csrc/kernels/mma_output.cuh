@@ -42,7 +42,10 @@ GG_DEVICE void turn_sums(int64_t m0, int64_t n0, int64_t n, A* shared, Sum (&d)[
   constexpr int pitch = kTurnPitch<Shape>, lanes = Shape::kWarpN / 4, step = 32 / lanes, R = 4;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   A* const space = shared + warp * 16 * pitch;
-  int64_t row = m0 + warp % Shape::kWarpsM * Shape::kWarpM + lane / lanes;
+  // Unsigned, unlike in StageAccess: else the compiler keeps its value over the main loop, where
+  // registers are scarce.
+  const unsigned warp_row = threadIdx.x / 32 % Shape::kWarpsM;
+  int64_t row = m0 + warp_row * Shape::kWarpM + lane / lanes;
   const int64_t col = n0 + warp / Shape::kWarpsM * Shape::kWarpN + lane % lanes * 4;
 #pragma unroll 1
   for (int i = 0; i < M; i++) {
