@@ -14,6 +14,7 @@ from types import ModuleType
 
 TITLE = '"""Raw operations; csrc/ops.h documents each. Written by csrc/packaging/stubs.py."""'
 IMPORTS = """
+from collections.abc import Sequence
 from typing import Any
 
 import numpy
@@ -24,6 +25,7 @@ PLAIN = [
     (r"typing\.SupportsInt \| typing\.SupportsIndex", "int"),
     (r"typing\.SupportsFloat \| typing\.SupportsIndex", "float"),
     (r"collections\.abc\.Sequence\[ArrayLike \| None\]", "list[ArrayLike]"),
+    (r"collections\.abc\.Sequence", "Sequence"),
 ]
 
 
