@@ -11,7 +11,14 @@ import pytest
 import gpugrad as gg
 from gpugrad import nn
 from gpugrad.backends import layout
-from gpugrad.errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError
+from gpugrad.errors import (
+    ArgumentError,
+    DataError,
+    DeviceError,
+    DTypeError,
+    GraphError,
+    ShapeError,
+)
 from gpugrad.nn import functional as F
 
 DEVICES = ["cpu", "sim"]
@@ -361,3 +368,16 @@ def test_errors() -> None:
     for call, kind, text in calls:
         with pytest.raises(kind, match=f"(?s:{text})"):
             call()
+
+
+def test_state_without_a_count_of_batches_loads() -> None:
+    """As published weights of before PyTorch 0.4.1 are; the count stays as it is."""
+    model = nn.BatchNorm2d(3)
+    model(gg.ones(2, 3, 2, 2))
+    state = {name: gg.full_like(v, 2) for name, v in model.state_dict().items()}
+    del state["num_batches_tracked"]
+    assert model.load_state_dict(state).missing_keys == []
+    assert model.num_batches_tracked.item() == 1 and model.running_var.tolist() == [2, 2, 2]
+    del state["running_var"]
+    with pytest.raises(DataError, match=r"Missing from the state \(1\):\n +running_var"):
+        model.load_state_dict(state)

@@ -8,8 +8,7 @@
 namespace gg {
 namespace {
 
-// ---- a plain matrix product
-// -----------------------------------------------------------------------
+// ---- a plain matrix product --------------------------------------------------------------------
 
 /// Do windows of one element visit each position of x once?
 bool is_product(const ConvArrays& a, const ConvWindow& window) {
@@ -86,8 +85,7 @@ Array product_residual(const Array& residual, const Array& y) {
   return channels_inside(full);
 }
 
-// ---- copies
-// ---------------------------------------------------------------------------------------
+// ---- copies ------------------------------------------------------------------------------------
 
 Array image_array(const ConvImage& x, const ConvProblem& p, int64_t channels,
                   int ConvAxis::* length) {
@@ -139,8 +137,7 @@ void pack(Stream stream, ConvProblem& p, const ConvPlan& plan, char* space, bool
   }
 }
 
-// ---- kernels
-// --------------------------------------------------------------------------------------
+// ---- kernels -----------------------------------------------------------------------------------
 
 /// The planned tensor-core kernel.
 void run_mma(Stream stream, const ConvMma& c, const ConvPlan& plan, bool wgrad) {

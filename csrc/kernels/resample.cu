@@ -23,8 +23,7 @@
 namespace gg {
 namespace {
 
-// ---- resample
-// --------------------------------------------------------------------------------------
+// ---- resample ----------------------------------------------------------------------------------
 
 /// results [rows / inner, n, inner]: `inner` are the neighbours in y that share o.
 struct Resampling {
@@ -104,8 +103,7 @@ Resampling plan(const RowLayout<2>& rows, const Array& x, const Array& y, int ve
   return r;
 }
 
-// ---- crop
-// ------------------------------------------------------------------------------------------
+// ---- crop --------------------------------------------------------------------------------------
 
 struct Crop {
   Image x, y;
@@ -133,8 +131,7 @@ __global__ void __launch_bounds__(kWindowThreads, 2)
   y[at.offset(p.y)] = value;
 }
 
-// ---- unfold, fold
-// ----------------------------------------------------------------------------------
+// ---- unfold, fold ------------------------------------------------------------------------------
 
 /// y's elements: windows innermost, then taps, channels, images.
 struct Columns {

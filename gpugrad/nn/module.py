@@ -44,6 +44,7 @@ class Module:
     """
 
     training: bool = True
+    optional_state: tuple[str, ...] = ()  # names a loaded state may lack: these keep their values
     # Instances get their own dictionaries when first needed; most modules never do.
     _persistence: Mapping[str, bool] = EMPTY  # buffer name -> saved in state_dict
     _hooked: bool = False  # whether any hook was ever registered

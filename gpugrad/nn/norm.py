@@ -46,6 +46,7 @@ class _Norm(_Affine):
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
     ranks: ClassVar[tuple[int, ...]] = ()
+    optional_state = ("num_batches_tracked",)  # weights of before PyTorch 0.4.1 have none
 
     def __init__(
         self,

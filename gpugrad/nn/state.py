@@ -149,7 +149,11 @@ def load(module: Module, given: Mapping[str, Any], strict: bool, assign: bool) -
             f"got a {type(given).__name__}"
         )
     wanted = {path: (owner, name, tensor) for path, owner, name, tensor in persistent(module)}
-    missing = [path for path in wanted if path not in given]
+    missing = [
+        path
+        for path, (owner, name, _) in wanted.items()
+        if path not in given and name not in owner.optional_state
+    ]
     unexpected = [key for key in given if key not in wanted]
     problems = [p for path in wanted if path in given
                 if (p := _misfit(path, wanted[path][2], given[path]))]  # fmt: skip

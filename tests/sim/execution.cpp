@@ -156,8 +156,7 @@ CASE(cooperative_grid) {
   for (int i = 0; i < 3 * n; i++) CHECK_EQ(sums[i], n * (n - 1) / 2 + i / n * n);
 }
 
-// ---- the host's side
-// -----------------------------------------------------------------------------
+// ---- the host's side ---------------------------------------------------------------------------
 
 #if !defined(__SANITIZE_THREAD__)  // TSan takes no new threads after fork, and one at a time here
 

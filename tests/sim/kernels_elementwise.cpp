@@ -126,8 +126,7 @@ CASE(copies_of_views) {
   for (int64_t i = 0; i < z.size; i++) CHECK_EQ(z[i], 2.5);
 }
 
-// ---- gather, scatter, nonzero, cumsum
-// ------------------------------------------------------------
+// ---- gather, scatter, nonzero, cumsum ----------------------------------------------------------
 
 CASE(gather_rows_and_elements) {
   const Host<float> x({9, 4, 5}, noise), rows({7, 4, 5}), elements({7, 5});

@@ -43,7 +43,7 @@ struct Matrix {
   }
 };
 
-struct Sizes {
+struct GemmSizes {
   int64_t batch, m, n, k;
 };
 
@@ -83,7 +83,7 @@ double rounding(double y) {
 
 /// One element of y by a plain loop, wrapped to Y if that is an integer.
 template <class T, class Y>
-double expected(const Matrix<T>& a, const Matrix<T>& b, Sizes z, int64_t i, const Settings& s,
+double expected(const Matrix<T>& a, const Matrix<T>& b, GemmSizes z, int64_t i, const Settings& s,
                 const Host<float>& scale, const Host<Y>& bias, double residual, double before) {
   const int64_t batch = i / (z.m * z.n), row = i / z.n % z.m, column = i % z.n;
   double sum = 0;
@@ -99,7 +99,7 @@ double expected(const Matrix<T>& a, const Matrix<T>& b, Sizes z, int64_t i, cons
 }
 
 template <class T, class Y = T>
-void check_gemm(Sizes z, const Settings& s = {}) {
+void check_gemm(GemmSizes z, const Settings& s = {}) {
   const Matrix<T> a({z.batch, z.m, z.k}, s.a, 1), b({1, z.k, z.n}, s.b, 1000);
   const Matrix<Y> y({z.batch, z.m, z.n}, s.y, 77), residual({z.batch, z.m, z.n}, s.y, 99);
   const Host<float> scale({z.n}, [](int64_t i) { return 1 + noise(i) / 4; });
@@ -139,9 +139,9 @@ void each_architecture(F f) {
 // ---- cases -------------------------------------------------------------------------------------
 
 CASE(matrix_products) {
-  for (const Sizes& z :
-       {Sizes{1, 1, 1, 1}, Sizes{1, 5, 3, 0}, Sizes{2, 17, 33, 5}, Sizes{1, 64, 64, 64},
-        Sizes{1, 130, 70, 37}, Sizes{3, 1, 40, 65}, Sizes{1, 40, 1, 100}}) {
+  for (const GemmSizes& z : {GemmSizes{1, 1, 1, 1}, GemmSizes{1, 5, 3, 0}, GemmSizes{2, 17, 33, 5},
+                             GemmSizes{1, 64, 64, 64}, GemmSizes{1, 130, 70, 37},
+                             GemmSizes{3, 1, 40, 65}, GemmSizes{1, 40, 1, 100}}) {
     for (const Turn turn : {Turn::rows, Turn::columns}) {
       check_gemm<float>(z, {.a = turn});
       check_gemm<float>(z, {.a = turn, .b = Turn::columns});
@@ -192,7 +192,7 @@ CASE(tensor_cores_int8) {
 /// Several large tiles, ragged on all sides: 128 x 256 where there are such, and 128 x 128
 /// (kernels_gemm_plan.cpp holds which).
 CASE(large_tiles) {
-  for (const Sizes& z : {Sizes{1, 390, 264, 40}, Sizes{1, 260, 120, 40}}) {
+  for (const GemmSizes& z : {GemmSizes{1, 390, 264, 40}, GemmSizes{1, 260, 120, 40}}) {
     each_architecture([&] {
       check_gemm<f16>(z, {.b = Turn::columns});
       check_gemm<f16, float>(z, {.a = Turn::columns});
@@ -223,7 +223,7 @@ CASE(batches_packed_for_hopper) {
 }
 
 template <class T, class Y = T>
-static void check_epilogues(Sizes z) {
+static void check_epilogues(GemmSizes z) {
   for (const Turn y : kTurns) {
     check_gemm<T, Y>(z, {.y = y, .bias = true, .alpha = 2, .beta = 3});
     check_gemm<T, Y>(z, {.y = y, .residual = true, .beta = 1});

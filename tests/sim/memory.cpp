@@ -33,8 +33,7 @@ CASE(vector_loads_and_stores) {
   static_assert(max_vec<f16>() == 8 && max_vec<double>() == 2);
 }
 
-// ---- atomics, fences, waiting
-// --------------------------------------------------------------------
+// ---- atomics, fences, waiting ------------------------------------------------------------------
 
 template <class T>
 __global__ void atomics(T* y) {

@@ -156,8 +156,7 @@ CASE(one_word_for_all) {
   count(read_one_word, 32, y.as<float>());
 }
 
-// ---- copies and matrices
-// -------------------------------------------------------------------------
+// ---- copies and matrices -----------------------------------------------------------------------
 
 /// Fills 32 rows of 64 bytes by cp.async, and reads the first 16 bytes of each as matrices.
 template <bool Swizzled>
