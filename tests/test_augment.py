@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import pickle
 from typing import Any
 
 import numpy as np
@@ -305,3 +306,10 @@ def test_bad_input(call: Any, kind: type[Exception], text: str) -> None:
     with pytest.raises(kind) as caught:
         call()
     assert text in str(caught.value)
+
+
+def test_normalize_is_pickled_after_use() -> None:
+    normalize = augment.Normalize((0.5,), (0.5,))
+    x = gg.rand(2, 1, 3, 3)
+    expected = normalize(x)
+    assert gg.equal(pickle.loads(pickle.dumps(normalize))(x), expected)

@@ -166,13 +166,14 @@ WRONG_PICKLES = [
     (replaced(labels=[1]), "labels has 1 entries; expected a list of 2 whole numbers"),
     (replaced(labels=[1, 2, 3]), "labels has 3 entries; expected a list of 2 whole numbers"),
     (replaced(labels=[1, 0.5]), "labels has 2 entries; expected a list of 2 whole numbers"),
+    (replaced(labels=[[1], [1, 2]]), "labels has 2 entries; expected a list of 2 whole numbers"),
     (replaced(labels="ab"), "labels has a str; expected a list of 2"),
     (replaced(labels=[1, 10]), "labels has 10 at position 1; expected 0 to 9"),
     (replaced(labels=[-1, 1]), "labels has -1 at position 0; expected 0 to 9"),
 ]
 
 
-@pytest.mark.parametrize(("content", "text"), WRONG_PICKLES, ids=map(str, range(99)[:17]))
+@pytest.mark.parametrize(("content", "text"), WRONG_PICKLES, ids=map(str, range(99)[:18]))
 def test_wrong_pickles(tmp_path: Path, content: bytes, text: str) -> None:
     write_cifar(tmp_path, CIFAR10, "python")
     path = tmp_path / "cifar-10-batches-py" / "data_batch_4"
@@ -324,3 +325,12 @@ def test_mnist_with_torchvisions_arguments(tmp_path: Path) -> None:
     assert not takes_batches(named) and named[0][1] == "7" and named[0][0].shape == (1, 28, 28)
     with pytest.raises(DataError, match="has none of MNIST/t10k-images"):
         gg.data.MNIST(tmp_path, train=False)
+
+
+def test_subset_by_assignment(tmp_path: Path) -> None:
+    images, labels = write_cifar(tmp_path, CIFAR10, "binary")
+    dataset = CIFAR10(tmp_path)
+    dataset.data, dataset.targets = dataset.data[5:9], dataset.targets[5:9]
+    assert len(dataset) == 4
+    np.testing.assert_array_equal(dataset.data, images[5:9].transpose(0, 2, 3, 1))
+    assert dataset[0][1] == labels[5]

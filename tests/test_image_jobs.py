@@ -333,6 +333,7 @@ def test_wrong_options(cifar: str, capsys: Capture) -> None:
         return error_of(capsys, "train", "cifar10", "--data", cifar, "--device", "cpu", *arguments)
 
     assert "no model 'resnet'. Did you mean 'resnet" in error("--model", "resnet")
+    assert "'unet' is not trained by this job.\n  Known: airbench" in error("--model", "unet")
     assert "'depth:3' is not NAME=VALUE" in error("--config", "depth:3")
     assert "'cnn' cannot be made with" in error("--config", "depth=3")
     text = error("--model", "airbench")

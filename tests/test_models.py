@@ -267,3 +267,20 @@ def test_dirac() -> None:
         gg.nn.init.dirac_(gg.zeros(2, 2))
     with pytest.raises(ArgumentError, match="4 output channels cannot be 3 groups"):
         gg.nn.init.dirac_(gg.zeros(4, 2, 3), groups=3)
+
+
+def test_googlenet_takes_imagenets_normalisation() -> None:
+    """transform_input: pixels normalised by ImageNet's mean and deviation, as by 0.5 and 0.5."""
+    gg.manual_seed(0)
+    options = {"num_classes": 3, "aux_logits": False, "width": 8}
+    plain = models.GoogLeNet(**options).eval()
+    other = models.GoogLeNet(**options, transform_input=True).eval()
+    other.load_state_dict(plain.state_dict())
+    pixels = gg.rand(1, 3, 32, 32)
+    mean, std = (
+        gg.tensor(v).reshape(3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    )
+    expected, got = plain((pixels - 0.5) / 0.5), other((pixels - mean) / std)
+    np.testing.assert_allclose(
+        got.detach().numpy(), expected.detach().numpy(), rtol=1e-3, atol=1e-5
+    )

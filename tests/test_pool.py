@@ -115,7 +115,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[GpugradError], str]] = {
     "unpool_index": (
         lambda: F.max_unpool2d(X, X.long() + 120, 2),
         IndexOutOfRangeError,
-        "index 120 is out of range",
+        "max_unpool2d: index 120 is none of the",
     ),
     "dropout_rank": (
         lambda: F.dropout2d(gg.zeros(3, 4)),
@@ -217,7 +217,7 @@ def test_unpooling_undoes_pooling() -> None:
     np.testing.assert_array_equal(back.numpy()[kept], x.numpy()[kept])
     y, index = F.max_pool2d(x[:, :, :5, :7], 2, return_indices=True)
     assert F.max_unpool2d(y, index, 2, output_size=(5, 7)).shape == (2, 3, 5, 7)
-    with pytest.raises(IndexOutOfRangeError, match="for axis 2 of length 24"):
+    with pytest.raises(IndexOutOfRangeError, match="none of the 24 positions of an output"):
         F.max_unpool2d(y, index, 2)
 
 
@@ -293,3 +293,17 @@ def test_dropout_of_single_images() -> None:
     ):
         y = function(gg.ones(*shape)).numpy().reshape(*shape[:channels], -1)
         assert (y == y[..., :1]).all() and 0 < (y == 0).mean() < 1
+
+
+def test_lp_pool_of_zeros_has_gradient_zero() -> None:
+    x = gg.zeros(1, 1, 2, 2, requires_grad=True)
+    F.lp_pool2d(x, 2, 2).sum().backward()
+    assert x.grad.tolist() == [[[[0, 0], [0, 0]]]]
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+def test_max_unpool_refuses_indices(index: int) -> None:
+    with pytest.raises(
+        IndexOutOfRangeError, match=rf"max_unpool2d: index {index} is none of the 4"
+    ):
+        F.max_unpool2d(gg.ones(1, 1, 1, 1), gg.tensor([[[[index]]]]), 2)

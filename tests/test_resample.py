@@ -258,3 +258,24 @@ def test_matrices_are_kept_and_transposed() -> None:
         terms = slice(back.offsets[i], back.offsets[i + 1])
         np.testing.assert_array_equal(dense[back.index[terms], i], back.weight[terms])
         assert (np.diff(back.index[terms]) > 0).all()  # the order of sums: o ascending
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_an_axis_that_keeps_its_length_is_copied(mode: str) -> None:
+    x = gg.arange(4.0).reshape(1, 1, 1, 4)
+    assert F.interpolate(x, scale_factor=(1, 1.2), mode=mode).flatten().tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("padding", ["border", "reflection"])
+def test_positions_that_are_no_numbers(padding: str) -> None:
+    x = gg.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+    grid = gg.tensor([[[[np.nan, 0.0], [np.inf, 0.0]]]])
+    y = F.grid_sample(x, grid, padding_mode=padding, align_corners=False)
+    assert y.flatten().tolist() == [2, 3 if padding == "border" else 2]
+
+
+def test_flip_keeps_the_memory_format() -> None:
+    x = gg.arange(24.0).reshape(1, 2, 3, 4).contiguous(memory_format=gg.channels_last)
+    y = x.flip(-1)
+    assert y.is_contiguous(memory_format=gg.channels_last)
+    np.testing.assert_array_equal(y.numpy(), x.numpy()[..., ::-1])

@@ -187,6 +187,9 @@ class Normalize(Augmentation):
         self.dtype = None if dtype is None else dtypes.as_dtype(dtype)
         self._ready: dict[Any, tuple[Tensor, Tensor]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_ready": {}}  # tensors stay in their process
+
     def __call__(self, x: Tensor) -> Tensor:
         self.check(x)
         if len(self.mean) not in (1, x.shape[1]):

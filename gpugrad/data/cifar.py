@@ -117,6 +117,10 @@ class CIFAR10(VisionDataset):
         """The images, uint8 (n, 32, 32, 3): a view of how they are stored, plane by plane."""
         return self._planes.transpose(0, 2, 3, 1)
 
+    @data.setter
+    def data(self, images: np.ndarray[Any, Any]) -> None:
+        self._planes = np.asarray(images).transpose(0, 3, 1, 2)
+
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         return self.transformed(self.image(index), self.targets[index])
 

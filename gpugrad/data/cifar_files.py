@@ -211,7 +211,8 @@ def _from_pickle(published: Publication, content: bytes, path: Path) -> tuple[_A
 
 
 def _labels(published: Publication, found: Any, key: str, count: int, path: Path) -> _Array:
-    labels = np.asarray(found) if isinstance(found, list) else np.empty(0)
+    flat = isinstance(found, list) and all(np.ndim(label) == 0 for label in found)
+    labels = np.asarray(found) if flat else np.empty(0)
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         size = f"{len(found)} entries" if isinstance(found, list) else f"a {type(found).__name__}"
         raise DataError(

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 import gpugrad as gg
 from gpugrad import nn
+from gpugrad.errors import ArgumentError
 from gpugrad.models.base import Model, one_of
 from gpugrad.models.registry import register
 from gpugrad.tensor import Tensor
 
 STEMS = ("imagenet", "cifar")
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BLOCKS = {  # Szegedy et al. 2015, table 1: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool proj
     "3a": (64, 96, 128, 16, 32, 32),
     "3b": (128, 128, 192, 32, 96, 64),
@@ -109,6 +111,8 @@ class GoogLeNet(Model):
         aux_logits: two auxiliary heads, after blocks 4a and 4d, that help training.
         stem: "imagenet" reduces the picture by 8; "cifar" keeps its size, for 32 x 32.
         dropout: probability of zeroing a value before the last layer in training.
+        transform_input: x is normalised by ImageNet's mean and deviation; make it (v - 0.5) / 0.5
+            first, which torchvision's published weights were trained with.
         width: maps after the first convolution; all others scale with width / 64.
     """
 
@@ -120,6 +124,7 @@ class GoogLeNet(Model):
         stem: str = "imagenet",
         dropout: float = 0.2,
         width: int = 64,
+        transform_input: bool = False,
     ) -> None:
         super().__init__()
         one_of("GoogLeNet", "stem", stem, STEMS)
@@ -130,8 +135,14 @@ class GoogLeNet(Model):
             "stem": stem,
             "dropout": dropout,
             "width": width,
+            "transform_input": transform_input,
         }
+        if transform_input and in_channels != 3:
+            raise ArgumentError(
+                f"GoogLeNet(transform_input=True, in_channels={in_channels}): it is for 3 channels."
+            )
         self._width = width
+        self.transform_input = transform_input
         self._make_stem(in_channels, stem)
         self.maxpool3 = nn.MaxPool2d(3, 2, ceil_mode=True)
         self.maxpool4 = nn.MaxPool2d(2, 2, ceil_mode=True)
@@ -173,6 +184,10 @@ class GoogLeNet(Model):
                 nn.init.trunc_normal_(module.weight, std=0.01, a=-0.02, b=0.02)
 
     def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
+        if self.transform_input:
+            scale = x.new_tensor([s / 0.5 for s in IMAGENET_STD]).reshape(1, 3, 1, 1)
+            shift = x.new_tensor([(m - 0.5) / 0.5 for m in IMAGENET_MEAN]).reshape(1, 3, 1, 1)
+            x = x * scale + shift
         x = self.maxpool1(self.conv1(x))
         x = self.maxpool2(self.conv3(self.conv2(x)))
         x = self.maxpool3(self.inception3b(self.inception3a(x)))

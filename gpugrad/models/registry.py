@@ -44,6 +44,11 @@ def names() -> list[str]:
     return sorted(_MODELS)
 
 
+def is_own(name: str) -> bool:
+    """Is it one of gpugrad's own models, not one that a user registered?"""
+    return name in _MODELS and _MODELS[name].__module__.startswith("gpugrad.")
+
+
 def create(name: str, **config: Any) -> Module:
     """A new model, on the CPU. Raises ArgumentError for unknown names and unfit arguments."""
     if name not in _MODELS:

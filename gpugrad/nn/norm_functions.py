@@ -84,6 +84,8 @@ def fused_batch_norm(
             f"{name}: residual must have the shape and dtype of input, {describe(x)}; got "
             f"{describe(residual)}."
         )
+    if training and eps <= 0:
+        raise ArgumentError(f"{name}: eps must be positive in training; got {eps}.")
     if training:
         _several_values(name, x.shape[0] * prod(x.shape[2:]), "value per channel", x)
     channels = (x.shape[1],)
@@ -162,20 +164,16 @@ def rms_norm(
 ) -> Tensor:
     """x / sqrt(mean(x^2) + eps) weight, the mean over the last axes, of normalized_shape.
 
-    eps: the spacing of input's dtype at 1 unless given. Zhang & Sennrich 2019.
+    eps: unless given, the spacing at 1 of the dtype it is computed in, 2^-23 (float64: 2^-52).
+    Zhang & Sennrich 2019.
     """
     name = "rms_norm"
     x = _input(name, input, weight)
     shape = _check_rows(name, x, normalized_shape)
     vectors = _vectors(name, x, shape, weight=weight)
-    eps = float(finfo_eps(x.dtype) if eps is None else eps)
+    eps = float(np.finfo(accumulation(x.dtype)).eps if eps is None else eps)
     result: Tensor = LayerNorm.apply(x, *vectors, None, shape=shape, eps=eps, centred=False)
     return result
-
-
-def finfo_eps(dtype: Any) -> float:
-    """The spacing of a floating dtype at 1."""
-    return 2.0**-7 if dtype.name == "bfloat16" else float(np.finfo(dtype).eps)
 
 
 def group_norm(
@@ -265,10 +263,11 @@ def local_response_norm(
     n, channels, *spatial = x.shape
     shape = (n, 1, channels, prod(spatial))
     window = ((size, 1), (1, 1), (size // 2, 0), (1, 1))
-    squares = x.square().reshape(shape)
+    wide = x.to(accumulation(x.dtype))
+    squares = wide.square().reshape(shape)
     average = AvgPool.apply(squares, window=window, shape=shape, padded=True, divisor=size)
-    result: Tensor = x / (average.reshape(x.shape) * alpha + k) ** beta
-    return result
+    result: Tensor = wide / (average.reshape(x.shape) * alpha + k) ** beta
+    return result.to(x.dtype)
 
 
 __all__ = [

@@ -71,7 +71,8 @@ def _padded(at: Tensor, n: int, padding: str, align: bool) -> Tensor:
         return at
     if padding == "reflection":
         at = _reflected(at, 0.0, n - 1.0) if align else _reflected(at, -0.5, float(n))
-    return at.clamp(0, n - 1)
+    at = at.clamp(0, n - 1)
+    return where(at.isnan(), 0.0, at)  # as PyTorch has it
 
 
 def _cubic_weights(t: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ class Flip(Function):
     def forward(self, x: Any, dims: tuple[int, ...]) -> Any:
         self.dims = dims
         steps = tuple([slice(None, None, -1 if i in dims else None) for i in range(x.ndim)])
-        return self.kernels.contiguous(x[(*steps, ...)])
+        return self.kernels.cast(x[(*steps, ...)], x.dtype)  # in the order of x's axes in memory
 
     def backward(self, dy: Tensor) -> Any:
         return Flip.apply(dy, dims=self.dims)

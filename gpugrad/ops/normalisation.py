@@ -89,12 +89,11 @@ class BatchNorm(Norm):
         self.act, self.fixed, self.eps = act, not training, eps
         self.bias_dtype = None if bias is None else bias.dtype
         if self.fixed:
-            mean = cast(k, running_mean, wide)
+            mean = k.cast(running_mean, wide)  # a copy: they may move before backward
             rstd = k.unary("rsqrt", k.binary("add", cast(k, running_var, wide), eps))
         else:
             mean, rstd = self._statistics(x, running_mean, running_var, momentum)
         y = k.batch_norm_apply(x, mean, rstd, weight, bias, residual, act)
-        # mean is running_mean itself where it is fixed: a change of it before backward is noticed.
         self.save(x, weight, y if act == "relu" else None, mean, rstd)
         return y
 

@@ -11,8 +11,9 @@ import numpy as np
 from .. import dtype as dtypes
 from ..autograd.function import Function, describe
 from ..backends.base import PoolWindow
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 from ..tensor import Tensor
+from .activation import relu
 from .operands import demand_floating
 from .picking import scatter
 from .windows import Sizes, batched, per_axis, planned, span, unbatched
@@ -256,7 +257,8 @@ def lp_pool(
     taps = int(np.prod(per_axis(name, "kernel_size", kernel_size, axes, 1)))
     powers = input.pow(norm_type)
     mean = avg_pool(axes, powers, kernel_size, stride, 0, ceil_mode, True, None)
-    return (mean.sign() * mean.abs() * taps).pow(1.0 / norm_type)
+    # relu: its gradient is 0 at 0, where the root's is infinite.
+    return (mean.sign() * relu(mean.abs()) * taps).pow(1.0 / norm_type)
 
 
 def _unpooled_size(
@@ -296,7 +298,14 @@ def max_unpool(
     if indices.shape != input.shape:
         raise ShapeError(f"{name}: indices {indices.shape} and input {input.shape} must agree.")
     out = _unpooled_size(name, axes, x.data.shape[2:], window, output_size)
-    n, c = x.data.shape[:2]
-    empty = x.new_zeros(n, c, int(np.prod(out)))
+    (n, c), cells = x.data.shape[:2], int(np.prod(out))
+    if x.backend.synchronous and indices.numel() > 0:
+        low, high = indices.min().item(), indices.max().item()
+        if low < 0 or high >= cells:
+            raise IndexOutOfRangeError(
+                f"{name}: index {low if low < 0 else high} is none of the {cells} positions of an "
+                f"output {out}.\n  Give the indices that max_pool{axes}d returned, and its sizes."
+            )
+    empty = x.new_zeros(n, c, cells)
     y = scatter(empty, 2, indices.reshape(n, c, -1), x.reshape(n, c, -1))
     return unbatched(y.reshape(n, c, *out), single)

@@ -56,6 +56,8 @@ class Table:
 @lru_cache(maxsize=512)
 def axis_table(n: int, out: int, scale: float | None, kind: str, align_corners: bool) -> Table:
     """`out` results from n inputs. scale: out / n unless given; 0 or less counts as not given."""
+    if n == out and kind in ("nearest", "linear"):
+        scale = None  # an axis that keeps its length is copied, as in PyTorch
     step = n / out if not scale or scale <= 0 else 1 / scale
     if kind.startswith("nearest"):
         # In float32, which decides where a position falls on a boundary, as in PyTorch.

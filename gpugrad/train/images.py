@@ -15,6 +15,7 @@ from gpugrad.backends.report import gpu_unused
 from gpugrad.data.dataset import TensorDataset
 from gpugrad.data.loader import DataLoader
 from gpugrad.errors import ArgumentError, DataError
+from gpugrad.models.registry import is_own
 from gpugrad.nn import Module
 from gpugrad.tensor import Tensor
 from gpugrad.train.checkpoint import Checkpoint, resume
@@ -54,6 +55,19 @@ class Options:
     log: str | None = None
 
 
+def recipe_of(data: ImageData, recipes: Mapping[str, Recipe], model: str) -> Recipe:
+    """The model's own; the plain one for a model that the user has registered.
+
+    Raises ArgumentError for a model of gpugrad that this job does not train.
+    """
+    if model in recipes or not is_own(model):
+        return recipes.get(model, Recipe())
+    raise ArgumentError(
+        f"train {data.name}: model {model!r} is not trained by this job.\n"
+        f"  Known: {', '.join(sorted(recipes))}."
+    )
+
+
 def train_images(data: ImageData, recipes: Mapping[str, Recipe], options: Options) -> float:
     """Train, save the model, print its path and the score (the last line); gives the score.
 
@@ -61,7 +75,7 @@ def train_images(data: ImageData, recipes: Mapping[str, Recipe], options: Option
     written only when training ended well. Raises NonFiniteError when the loss does not stay
     finite, DataError and ArgumentError for unusable files and options.
     """
-    recipe = recipes.get(options.model, Recipe())
+    recipe = recipe_of(data, recipes, options.model)
     output = Path(options.output or f"{data.name}-{options.model}.safetensors")
     options = replace(
         options,
