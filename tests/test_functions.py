@@ -303,3 +303,11 @@ def test_gradcheck_finds_a_wrong_derivative(fast: bool) -> None:
 def test_gradcheck_demands_float64() -> None:
     with pytest.raises(gg.errors.ArgumentError, match="must be float64"):
         gg.autograd.gradcheck(gg.exp, gg.ones(2, requires_grad=True))
+
+
+def test_squares_of_half_types_do_not_overflow() -> None:
+    x = gg.tensor([300.0, -300.0, 300.0, -300.0], dtype=gg.float16)
+    assert x.norm().item() == 600 and x.norm().dtype == gg.float16
+    assert x.std().item() == 346.5  # of 346.41, in steps of 0.25
+    assert x.norm(3).item() == 476.25
+    assert gg.nn.functional.normalize(x, dim=0).tolist() == [0.5, -0.5, 0.5, -0.5]

@@ -309,13 +309,21 @@ def var(
     correction: float | None = None,
 ) -> Tensor:
     """sum (x - mean)^2 / (n - correction); correction 1 (`unbiased`) by default."""
+    return _variance(input, dim, unbiased, keepdim, correction).to(input.dtype)
+
+
+def _variance(
+    input: Tensor, dim: Any, unbiased: bool, keepdim: bool, correction: float | None
+) -> Tensor:
+    """`var` in the accumulation dtype: squares of half types overflow early."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     demand_floating("var", check_tensor("var", input))
     dims = axes("var", dim, input.ndim)
     n = math.prod([input.shape[i] for i in dims])
     less = (1 if unbiased else 0) if correction is None else correction
-    centred = input - mean(input, dims, True) if dims else input - input
+    x = input.to(dtypes.accumulation(input.dtype))
+    centred = x - mean(x, dims, True) if dims else x - x
     degrees = builtins.max(n - less, 0)
     total = sum(centred.square(), dims, keepdim) if dims else centred.square()
     return total / degrees if degrees else total * math.nan
@@ -330,7 +338,7 @@ def std(
     correction: float | None = None,
 ) -> Tensor:
     """The square root of `var`."""
-    return var(input, dim, unbiased, keepdim, correction=correction).sqrt()
+    return _variance(input, dim, unbiased, keepdim, correction).sqrt().to(input.dtype)
 
 
 def norm(
@@ -350,10 +358,12 @@ def norm(
         return sum((x != 0).to(x.dtype), dim, keepdim)
     if order == 1:
         return sum(size, dim, keepdim)
-    total = sum(x.square() if order == 2 else size**order, dim, keepdim)
+    size = size.to(dtypes.accumulation(x.dtype))  # powers of half types overflow early
+    total = sum(size.square() if order == 2 else size**order, dim, keepdim)
     zero = total.detach() == 0  # the root's slope is infinite there; PyTorch gives 0
     root = total.masked_fill(zero, 1.0)
-    return (root.sqrt() if order == 2 else root ** (1 / order)).masked_fill(zero, 0.0)
+    y = (root.sqrt() if order == 2 else root ** (1 / order)).masked_fill(zero, 0.0)
+    return y.to(x.dtype)
 
 
 def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
