@@ -334,6 +334,8 @@ def test_wrong_options(cifar: str, capsys: Capture) -> None:
 
     assert "no model 'resnet'. Did you mean 'resnet" in error("--model", "resnet")
     assert "'unet' is not trained by this job.\n  Known: airbench" in error("--model", "unet")
+    aux = ("--model", "googlenet", "--config", "aux_logits=True", "--config", "width=4")
+    assert "gives GoogLeNetOutputs in training, not logits" in error(*aux)
     assert "'depth:3' is not NAME=VALUE" in error("--config", "depth:3")
     assert "'cnn' cannot be made with" in error("--config", "depth=3")
     text = error("--model", "airbench")

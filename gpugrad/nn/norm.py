@@ -46,18 +46,20 @@ class _Norm(_Affine):
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
     ranks: ClassVar[tuple[int, ...]] = ()
+    form = ""  # of the input, for errors
     optional_state = ("num_batches_tracked",)  # weights of before PyTorch 0.4.1 have none
 
     def __init__(
         self,
         num_features: int,
-        eps: float,
-        momentum: float | None,
-        affine: bool,
-        track_running_stats: bool,
-        device: Any,
-        dtype: Any,
-        bias: bool,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if not isinstance(num_features, (int, np.integer)) or num_features < 0:
@@ -93,6 +95,13 @@ class _Norm(_Affine):
         self.reset_running_stats()
         super().reset_parameters()
 
+    def _check_rank(self, x: Tensor) -> None:
+        if x.ndim not in self.ranks:
+            wanted = " or ".join(f"{n}D" for n in self.ranks)
+            raise ShapeError(
+                f"{type(self).__name__}: expected {wanted} input {self.form}; got {x.shape}."
+            )
+
     def _check_channels(self, x: Tensor, axis: int) -> None:
         if x.shape[axis] != self.num_features:
             raise ShapeError(
@@ -109,28 +118,10 @@ class _Norm(_Affine):
 
 
 class _BatchNorm(_Norm):
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
-        )
+    form = "(N, C, ...)"
 
     def forward(self, x: Tensor, residual: Tensor | None = None, act: str = "none") -> Tensor:
-        if x.ndim not in self.ranks:
-            wanted = " or ".join(f"{n}D" for n in self.ranks)
-            raise ShapeError(
-                f"{type(self).__name__}: expected {wanted} input (N, C, ...); got {x.shape}."
-            )
+        self._check_rank(x)
         self._check_channels(x, 1)
         mean, var, batch = self.running_mean, self.running_var, self.training
         momentum = 0.0 if self.momentum is None else self.momentum
@@ -192,6 +183,8 @@ class BatchNorm3d(_BatchNorm):
 
 
 class _InstanceNorm(_Norm):
+    form = "(C, ...) or (N, C, ...)"
+
     def __init__(
         self,
         num_features: int,
@@ -205,16 +198,11 @@ class _InstanceNorm(_Norm):
         bias: bool = True,
     ) -> None:
         super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim not in self.ranks:
-            wanted = " or ".join(f"{n}D" for n in self.ranks)
-            raise ShapeError(
-                f"{type(self).__name__}: expected {wanted} input (C, ...) or (N, C, ...); got "
-                f"{x.shape}."
-            )
+        self._check_rank(x)
         single = x.ndim == self.ranks[0]
         self._check_channels(x, 0 if single else 1)
         batch = x.unsqueeze(0) if single else x

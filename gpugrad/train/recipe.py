@@ -77,6 +77,11 @@ class Recipe:
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The batch's mean loss."""
+        if not isinstance(prediction, Tensor):
+            raise ArgumentError(
+                f"train: the model gives {type(prediction).__name__} in training, not logits.\n"
+                "  Switch its further results off, as --config aux_logits=False does."
+            )
         return F.cross_entropy(prediction, target, label_smoothing=self.label_smoothing)
 
     def batch(
