@@ -60,14 +60,10 @@ class MaxPool {
         return;
       }
     }
-    const auto [z, y, x] = w_.axis;
-    if (along_channels(x_)) {
-      parallel_for(y_.images * w_.outputs(), line_grain(y_.channels, w_.taps()),
-                   [&](int64_t begin, int64_t end) { channels(begin, end); });
-    } else {
-      parallel_for(y_.images * y_.channels * z.out * y.out, line_grain(x.out, w_.taps()),
-                   [&](int64_t begin, int64_t end) { rows(begin, end); });
-    }
+    const auto& [z, y, x] = w_.axis;
+    for_lines(
+        along_channels(x_), y_, {z.out, y.out, x.out}, w_.taps(),
+        [&](int64_t b, int64_t e) { channels(b, e); }, [&](int64_t b, int64_t e) { rows(b, e); });
   }
 
  private:
@@ -200,14 +196,10 @@ class MaxPoolGrad {
         return;
       }
     }
-    const auto [z, y, x] = w_.axis;
-    if (along_channels(x_)) {
-      parallel_for(x_.images * w_.inputs(), line_grain(x_.channels, 4),
-                   [&](int64_t begin, int64_t end) { channels(begin, end); });
-    } else {
-      parallel_for(x_.images * x_.channels * z.size * y.size, line_grain(x.size, 4),
-                   [&](int64_t begin, int64_t end) { rows(begin, end); });
-    }
+    const auto& [z, y, x] = w_.axis;
+    for_lines(
+        along_channels(x_), x_, {z.size, y.size, x.size}, 4,
+        [&](int64_t b, int64_t e) { channels(b, e); }, [&](int64_t b, int64_t e) { rows(b, e); });
   }
 
  private:

@@ -6,6 +6,7 @@
 // run, of phase t * dilation % stride, and the loops over windows vectorise.
 #pragma once
 
+#include <array>
 #include <cstdlib>
 #include <type_traits>
 #include <vector>
@@ -25,6 +26,19 @@ inline bool along_channels(const Image& x) {
 /// Lines that a thread takes at once, of n elements with `taps` of work for each.
 inline int64_t line_grain(int64_t n, int64_t taps) {
   return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, n * taps));
+}
+
+/// Calls channels(begin, end) for ranges of an image's positions, or rows(begin, end) for ranges of
+/// its lines along the width, on all threads. size: depth, height, width; taps: as line_grain's.
+template <class Channels, class Rows>
+void for_lines(bool along_channels, const Image& image, const std::array<int64_t, 3>& size,
+               int64_t taps, const Channels& channels, const Rows& rows) {
+  const int64_t lines = image.images * size[0] * size[1];
+  if (along_channels) {
+    parallel_for(lines * size[2], line_grain(image.channels, taps), channels);
+  } else {
+    parallel_for(lines * image.channels, line_grain(size[2], taps), rows);
+  }
 }
 
 /// A window's taps inside, found once for a line of windows.

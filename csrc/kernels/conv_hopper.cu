@@ -138,15 +138,9 @@ __global__ void __launch_bounds__(kThreads, 1)
     GG_SHARED(ring, Ring);
     GG_SHARED(staging, QuadStaging[kConsumerWarps]);
     const Stages stages{shared_dynamic<char>()};
-    if (threadIdx.x == 0) ring_init(ring, kConsumerWarps);
-    __syncthreads();
-    if (threadIdx.x < kConsumers) {
-      registers_increase<kConsumerRegisters>();
-      consume<T>(c, ring, stages, staging);
-    } else {
-      registers_decrease<kProducerRegisters>();
-      if (threadIdx.x == kConsumers) produce(c, &map_x, &map_w, ring, stages);
-    }
+    run_pipeline<kConsumers, kConsumerRegisters, kProducerRegisters>(
+        ring, [&] { consume<T>(c, ring, stages, staging); },
+        [&] { produce(c, &map_x, &map_w, ring, stages); });
   } else {
     __trap();  // the host does not launch it
   }

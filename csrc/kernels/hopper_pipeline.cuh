@@ -2,8 +2,7 @@
 // compute on them.
 //
 //   GG_SHARED(barriers, RingBarriers<4>);
-//   if (threadIdx.x == 0) ring_init(barriers, consumer_warps);
-//   __syncthreads();
+//   run_pipeline<256, 240, 24>(barriers, [&] { consume(...); }, [&] { produce(...); });
 //
 //   producer, one thread:                      consumers, whole warps:
 //     RingPosition<4> at;                        RingPosition<4> at;
@@ -86,6 +85,23 @@ GG_DEVICE void ring_wait(RingBarriers<Stages>& ring, RingPosition<Stages> at) {
 template <int Stages>
 GG_DEVICE void ring_release(RingBarriers<Stages>& ring, RingPosition<Stages> at) {
   if (threadIdx.x % 32 == 0) mbarrier_arrive(&ring.empty[at.stage]);
+}
+
+/// A block whose first `Consumers` threads compute and one of whose others fills the ring. Both
+/// sides run to their end; registers of a thread go from those to these (setmaxnreg).
+template <int Consumers, int ConsumerRegisters, int ProducerRegisters, int Stages, class Consume,
+          class Produce>
+GG_DEVICE void run_pipeline(RingBarriers<Stages>& ring, const Consume& consume,
+                            const Produce& produce) {
+  if (threadIdx.x == 0) ring_init(ring, Consumers / 32);
+  __syncthreads();
+  if (threadIdx.x < Consumers) {
+    registers_increase<ConsumerRegisters>();
+    consume();
+  } else {
+    registers_decrease<ProducerRegisters>();
+    if (threadIdx.x == Consumers) produce();
+  }
 }
 
 }  // namespace gg
