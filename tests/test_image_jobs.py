@@ -346,7 +346,8 @@ def test_wrong_options(cifar: str, capsys: Capture) -> None:
         "--model", "airbench", "--config", "widths=[1,2,3]"
     )
     with pytest.raises(ArgumentError, match=r"no schedule 'linear'; known are cosine"):
-        cifar10.train_cifar10(images.Options("cnn", schedule="linear", data=cifar, device="cpu"))
+        options = images.Options("cnn", schedule="linear", data=cifar, device="cpu")
+        images.train_images(cifar10.DATA, cifar10.RECIPES, options)
 
 
 def test_resume_for_other_epochs(cifar: str, capsys: Capture) -> None:

@@ -158,14 +158,6 @@ def normalise(
     return pixels[:, None]
 
 
-def find_file(name: str, root: Root | None = None) -> Path:
-    """The path of one of MNIST's files, compressed or not.
-
-    `root` must have it; GPUGRAD_DATA may (it names other data sets as well); the package has it.
-    """
-    return _find(_MNIST, name, root, False)
-
-
 def _find(published: Publication, name: str, root: Root | None, download: bool) -> Path:
     folder = data_root(root)
     found = _look_in(published, folder, name) if folder is not None else None

@@ -10,7 +10,6 @@ from gpugrad.device import Device
 from gpugrad.tensor import Tensor
 from gpugrad.train.airbench import AirbenchRecipe
 from gpugrad.train.autoencoder import Reconstruction
-from gpugrad.train.images import Options, train_images
 from gpugrad.train.recipe import ImageData, Recipe
 
 
@@ -83,8 +82,3 @@ RECIPES: dict[str, Recipe] = {
     "autoencoder": Reconstruction(config={"shape": [3, 32, 32], "hidden": [512, 256], "code": 64}),
     "conv_autoencoder": Reconstruction(config={**_COLOUR, "width": 32, "code": 128}),
 }
-
-
-def train_cifar10(options: Options) -> float:
-    """Train a model on CIFAR-10: see `train_images`. Its test accuracy, or its error."""
-    return train_images(DATA, RECIPES, options)

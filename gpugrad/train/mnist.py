@@ -6,7 +6,6 @@ from gpugrad.data.augment import RandomCrop
 from gpugrad.data.mnist import MEAN, MNIST, STD
 from gpugrad.tensor import Tensor
 from gpugrad.train.autoencoder import Reconstruction
-from gpugrad.train.images import Options, train_images
 from gpugrad.train.recipe import ImageData, Recipe
 
 
@@ -47,8 +46,3 @@ RECIPES: dict[str, Recipe] = {
     "autoencoder": Reconstruction(),
     "conv_autoencoder": Reconstruction(),
 }
-
-
-def train_mnist(options: Options) -> float:
-    """Train a model on MNIST: see `train_images`. The test accuracy, or an autoencoder's error."""
-    return train_images(DATA, RECIPES, options)
