@@ -148,3 +148,13 @@ def test_names() -> None:
     assert repr(gg.channels_last) == "gpugrad.channels_last"
     assert isinstance(gg.preserve_format, gg.memory_format)
     assert copy.deepcopy(gg.channels_last) is gg.channels_last
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.PixelShuffle(2), nn.PixelUnshuffle(2), nn.LocalResponseNorm(3)], ids=str
+)
+def test_kept_by_layers_that_move_channels(layer: nn.Module) -> None:
+    x = gg.arange(128.0).reshape(1, 8, 4, 4)
+    y = layer(x.contiguous(memory_format=gg.channels_last))
+    assert y.is_contiguous(memory_format=gg.channels_last)
+    assert layer(x).is_contiguous() and gg.equal(layer(x), y)

@@ -11,6 +11,7 @@ import numpy as np
 from ..autograd.function import describe, mixed_devices
 from ..dtype import accumulation
 from ..errors import ArgumentError, DeviceError, ShapeError
+from ..ops.convert import in_format_of
 from ..ops.normalisation import BatchNorm, GroupNorm, LayerNorm
 from ..ops.operands import check_tensor, demand_floating
 from ..ops.pool import AvgPool
@@ -267,7 +268,7 @@ def local_response_norm(
     squares = wide.square().reshape(shape)
     average = AvgPool.apply(squares, window=window, shape=shape, padded=True, divisor=size)
     result: Tensor = wide / (average.reshape(x.shape) * alpha + k) ** beta
-    return result.to(x.dtype)
+    return in_format_of(x, result.to(x.dtype))
 
 
 __all__ = [

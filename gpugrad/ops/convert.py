@@ -9,10 +9,13 @@ from .. import backends
 from .. import dtype as dtypes
 from ..autograd.function import Function
 from ..backends import Backend
+from ..backends.layout import is_channels_last
 from ..device import TYPES, Device
 from ..errors import ArgumentError, DeviceError
 from ..memory_format import (
     MemoryFormat,
+    channels_last,
+    channels_last_3d,
     check_format,
     contiguous_format,
     copied,
@@ -93,6 +96,13 @@ def contiguous(input: Tensor, memory_format: MemoryFormat = contiguous_format) -
         if lies(input.data, memory_format):
             return input
     return Clone.apply(input, memory_format=memory_format)
+
+
+def in_format_of(like: Tensor, y: Tensor) -> Tensor:
+    """`y` channels-last where `like` is, else as it lies."""
+    if not is_channels_last(like.data) or y.data.ndim not in (4, 5):
+        return y
+    return contiguous(y, channels_last if y.data.ndim == 4 else channels_last_3d)
 
 
 def to(

@@ -14,6 +14,7 @@ from .. import dtype as dtypes
 from ..autograd.function import Function, describe, mixed_devices
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
+from .convert import in_format_of
 from .operands import check_tensor, demand_floating
 from .tables import Table, axis_table
 from .windows import per_axis
@@ -180,7 +181,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     n = len(batch)
     parts = x.reshape(*batch, c // (r * r), r, r, h, w)
     parts = parts.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return parts.reshape(*batch, c // (r * r), h * r, w * r)
+    return in_format_of(x, parts.reshape(*batch, c // (r * r), h * r, w * r))
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -195,7 +196,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     n = len(batch)
     parts = x.reshape(*batch, c, h // r, r, w // r, r)
     parts = parts.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return parts.reshape(*batch, c * r * r, h // r, w // r)
+    return in_format_of(x, parts.reshape(*batch, c * r * r, h // r, w // r))
 
 
 def crop(
