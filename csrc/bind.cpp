@@ -92,9 +92,10 @@ static void bind_images(py::module_& m) {
 }
 
 static void bind_norms(py::module_& m) {
-  bind(m, "layer_norm", layer_norm, "x", "weight", "bias", "y", "mean", "rstd", "eps");
-  bind(m, "layer_norm_grad", layer_norm_grad, "dy", "x", "weight", "mean", "rstd", "dx", "dweight",
-       "dbias", "workspace");
+  bind(m, "layer_norm", layer_norm, "x", "residual", "weight", "bias", "sum", "y", "mean", "rstd",
+       "eps");
+  bind(m, "layer_norm_grad", layer_norm_grad, "dy", "x", "weight", "mean", "rstd", "dsum", "dx",
+       "dweight", "dbias", "workspace");
   m.def("layer_norm_grad_workspace", &layer_norm_grad_workspace, py::arg("x"), py::arg("dweight"),
         py::arg("dbias"));
   bind(m, "group_norm", group_norm, "x", "weight", "bias", "y", "mean", "rstd", "eps");
@@ -109,6 +110,41 @@ static void bind_norms(py::module_& m) {
   bind(m, "batch_norm_grad", batch_norm_grad, "dy", "x", "y", "mean", "rstd", "weight", "act",
        "fixed", "dx", "dweight", "dbias", "dresidual", "workspace");
   m.def("batch_norm_grad_workspace", &batch_norm_grad_workspace, py::arg("x"));
+}
+
+static void bind_text(py::module_& m) {
+  bind(m, "embedding", embedding, "weight", "index", "y", "flag");
+  bind(m, "embedding_grad", embedding_grad, "dy", "index", "row", "scale", "dweight", "padding",
+       "by_count", "workspace");
+  m.def("embedding_grad_workspace", &embedding_grad_workspace, py::arg("index"),
+        py::arg("dweight"));
+  bind(m, "embedding_renorm", embedding_renorm, "weight", "index", "max_norm", "ord", "workspace",
+       "flag");
+  m.def("embedding_renorm_workspace", &embedding_renorm_workspace, py::arg("weight"),
+        py::arg("index"));
+  bind(m, "embedding_bag", embedding_bag, "weight", "index", "offsets", "scale", "mode", "padding",
+       "y", "bag", "count", "winner", "flag");
+  bind(m, "recurrent", recurrent, "cell", "gates", "w", "bias", "projection", "h0", "c0", "lengths",
+       "reverse", "precision", "y", "hn", "cn", "saved", "workspace");
+  m.def("recurrent_workspace", &recurrent_workspace, py::arg("cell"), py::arg("gates"),
+        py::arg("w"), py::arg("projection"), py::arg("saved"));
+  bind(m, "recurrent_grad", recurrent_grad, "cell", "dy", "dhn", "dcn", "w", "projection", "h0",
+       "c0", "lengths", "reverse", "precision", "y", "saved", "dgates", "dinner", "doutput", "dh0",
+       "dc0", "workspace");
+  m.def("recurrent_grad_workspace", &recurrent_grad_workspace, py::arg("cell"), py::arg("dgates"),
+        py::arg("w"), py::arg("projection"));
+  bind(m, "rotary", rotary, "x", "cos", "sin", "interleaved", "inverse", "y");
+  bind(m, "sample", sample, "logits", "temperature", "top_k", "top_p", "state", "call", "y",
+       "workspace");
+  m.def("sample_workspace", &sample_workspace, py::arg("logits"));
+}
+
+static void bind_attention(py::module_& m) {
+  bind(m, "attention", attention, "q", "k", "v", "options", "precision", "o", "lse", "workspace");
+  m.def("attention_workspace", &attention_workspace, py::arg("q"), py::arg("k"), py::arg("o"));
+  bind(m, "attention_grad", attention_grad, "d_o", "q", "k", "v", "o", "lse", "options",
+       "precision", "dq", "dk", "dv", "dbias", "workspace");
+  m.def("attention_grad_workspace", &attention_grad_workspace, py::arg("q"), py::arg("k"));
 }
 
 static void bind_random(py::module_& m) {
@@ -153,6 +189,8 @@ PYBIND11_MODULE(GG_MODULE, m) {
   bind_convolutions(m);
   bind_images(m);
   bind_norms(m);
+  bind_text(m);
+  bind_attention(m);
   bind_random(m);
   bind_optimizers(m);
 #if defined(GG_SIM)

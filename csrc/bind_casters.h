@@ -182,6 +182,7 @@ GG_ENUM_CASTER(Reduce, gg::kReduce, [](const char* name) { return name; })
 GG_ENUM_CASTER(Activation, gg::kActivation, [](const char* name) { return name; })
 GG_ENUM_CASTER(MatmulPrecision, gg::kMatmulPrecision, [](const char* name) { return name; })
 GG_ENUM_CASTER(Border, gg::kBorder, [](const char* name) { return name; })
+GG_ENUM_CASTER(Cell, gg::kCell, [](const char* name) { return name; })
 #undef GG_ENUM_CASTER
 
 }  // namespace pybind11::detail
@@ -225,6 +226,11 @@ GG_TUPLE_CASTER(ConvWindow, "tuple[Sequence[int], Sequence[int], Sequence[int], 
                 s.padding, s.dilation, s.groups)
 GG_TUPLE_CASTER(PoolWindow, "tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]",
                 s.kernel, s.stride, s.padding, s.dilation)
+GG_TUPLE_CASTER(AttentionOptions,
+                "tuple[ArrayLike | None, ArrayLike | None, ArrayLike | None, ArrayLike | None, "
+                "int, int, bool, float, float, ArrayLike | None, int]",
+                s.bias, s.q_offsets, s.k_offsets, s.k_lengths, s.left, s.right, s.align_end,
+                s.scale, s.dropout, s.state, s.call)
 #undef GG_TUPLE_CASTER
 
 }  // namespace pybind11::detail

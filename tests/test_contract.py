@@ -18,7 +18,7 @@ from gpugrad.device import Device
 from gpugrad.errors import ArgumentError, DeviceError, IndexOutOfRangeError
 
 ROOT = Path(__file__).parents[1]
-OPS_H = (ROOT / "csrc/ops.h").read_text()
+OPS_H = "\n".join(p.read_text() for p in sorted((ROOT / "csrc/ops").glob("*.h")))
 FUNCTORS_H = (ROOT / "csrc/core/functors.h").read_text()
 
 

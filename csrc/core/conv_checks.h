@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/checks.h"
-#include "ops.h"
+#include "ops/images.h"
 
 namespace gg {
 

@@ -68,6 +68,8 @@ enum class Result : int8_t { same, boolean };
 #define GG_PRECISION_LIST(X) X(exact) X(high) X(tf32)
 
 #define GG_BORDER_LIST(X) X(zeros) X(reflect) X(replicate)
+
+#define GG_CELL_LIST(X) X(rnn_tanh) X(rnn_relu) X(lstm) X(gru)
 // clang-format on
 
 #define GG_ENUMERATOR(name, ...) name,
@@ -79,6 +81,8 @@ enum class Activation : int8_t { GG_ACTIVATION_LIST(GG_ENUMERATOR) };
 enum class MatmulPrecision : int8_t { GG_PRECISION_LIST(GG_ENUMERATOR) };
 /// What lies around an image; crop in ops.h says what each means.
 enum class Border : int8_t { GG_BORDER_LIST(GG_ENUMERATOR) };
+/// Recurrent cells; recurrent in ops/text.h says what each computes.
+enum class Cell : int8_t { GG_CELL_LIST(GG_ENUMERATOR) };
 #undef GG_ENUMERATOR
 
 struct Functor {
@@ -95,6 +99,7 @@ constexpr const char* kReduce[] = {GG_REDUCE_LIST(GG_NAME)};
 constexpr const char* kActivation[] = {GG_ACTIVATION_LIST(GG_NAME)};
 constexpr const char* kMatmulPrecision[] = {GG_PRECISION_LIST(GG_NAME)};
 constexpr const char* kBorder[] = {GG_BORDER_LIST(GG_NAME)};
+constexpr const char* kCell[] = {GG_CELL_LIST(GG_NAME)};
 #undef GG_FUNCTOR
 #undef GG_NAME
 

@@ -6,7 +6,7 @@
 #include "core/checks.h"
 #include "core/index.h"
 #include "device/qualifiers.h"
-#include "ops.h"
+#include "ops/types.h"
 
 namespace gg {
 

@@ -45,6 +45,12 @@ inline void check_rows(const char* op, const Array& x, const Array& mean, const 
   check_scales(op, x, x.shape[1], vectors);
 }
 
+/// residual and the sum with it: both or none.
+inline void check_residual(const char* op, const Array& residual, const Array& sum) {
+  GG_CHECK(static_cast<bool>(residual) == static_cast<bool>(sum), op,
+           "residual and sum come together, got residual ", residual, ", sum ", sum);
+}
+
 /// x and others [N, C, ...]; mean and rstd [N, G], where G divides C.
 inline void check_groups(const char* op, const Array& x, const Array& mean, const Array& rstd,
                          std::initializer_list<const Array*> others,

@@ -4,7 +4,7 @@
 #include "core/array.h"
 #include "core/checks.h"
 #include "core/optim.h"
-#include "ops.h"
+#include "ops/updates.h"
 
 namespace gg {
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "core/checks.h"
-#include "ops.h"
+#include "ops/images.h"
 
 namespace gg {
 

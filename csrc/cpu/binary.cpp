@@ -9,7 +9,7 @@
 #include "core/parallel.h"
 #include "cpu/math.h"
 #include "cpu/runs.h"
-#include "ops.h"
+#include "ops/arrays.h"
 
 namespace gg {
 namespace {

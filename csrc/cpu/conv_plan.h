@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "ops.h"
+#include "ops/images.h"
 
 namespace gg {
 

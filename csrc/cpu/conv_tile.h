@@ -3,9 +3,9 @@
 //   c[m][v][l] = or += sum over i < k of a[i][m] * b[v][at[i] + l]
 //
 // with m below `rows`, v below the number of vectors and l below the lanes of a vector. a is packed
-// [k][rows], or, for `planar` tiles, lies as [rows][kTilePlane]. b is read where it lies: one
-// pointer for each vector, and one table of offsets for all. So a window over an image needs no
-// im2col: its taps are offsets into the image itself.
+// [k][rows], or lies as [rows][kTilePlane] for `planar` tiles, as [k][kTilePlane] for those
+// `across`. b is read where it lies: one pointer for each vector, and one table of offsets for all.
+// So a window over an image needs no im2col: its taps are offsets into the image itself.
 //
 // Two sets: conv_tile.cpp for the instructions the module is built for, conv_tile_avx512.cpp for
 // AVX-512, chosen at run time. Sums of one element are formed in index order, each step fused.
@@ -34,6 +34,8 @@ struct ConvTiles {
   int vectors[kMaxTileRows + 1] = {};
   ConvTile<A> tile[kMaxTileRows + 1] = {};
   ConvTile<A> planar[kMaxTileRows + 1] = {};
+  ConvTile<A> planar_one[kMaxTileRows + 1] = {};  ///< one vector beside, whatever the rows
+  ConvTile<A> across[kMaxTileRows + 1] = {};
 
   int columns(int rows) const { return vectors[rows] * lanes; }
 };

@@ -65,6 +65,8 @@ constexpr void fill_tiles(ConvTiles<A>& tiles) {
     tiles.vectors[Rows] = vectors;
     tiles.tile[Rows] = conv_tile<Rows, vectors, 1, Rows, A>;
     tiles.planar[Rows] = conv_tile<Rows, vectors, kTilePlane, 1, A>;
+    tiles.planar_one[Rows] = conv_tile<Rows, 1, kTilePlane, 1, A>;
+    tiles.across[Rows] = conv_tile<Rows, vectors, 1, kTilePlane, A>;
     fill_tiles<A, Rows + 1>(tiles);
   }
 }

@@ -6,7 +6,7 @@
 #include "core/row_checks.h"
 #include "cpu/flag.h"
 #include "cpu/rows.h"
-#include "ops.h"
+#include "ops/arrays.h"
 
 namespace gg {
 namespace {

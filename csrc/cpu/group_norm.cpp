@@ -4,7 +4,7 @@
 
 #include "core/norm_checks.h"
 #include "cpu/norm_gradient.h"
-#include "ops.h"
+#include "ops/norms.h"
 
 namespace gg {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "core/norm_checks.h"
 #include "cpu/norm.h"
-#include "ops.h"
+#include "ops/norms.h"
 
 namespace gg {
 namespace {
@@ -67,19 +67,25 @@ void gradient_row(const A* dy, const A* x, const A* weight, int64_t n, Statistic
   }
 }
 
+template <class A>
+void add_row(const A* x, A* __restrict to, int64_t n) {
+  for (int64_t i = 0; i < n; i++) to[i] += x[i];
+}
+
 /// A whole row of any strides in the type it is computed in.
 template <class T>
 class Row {
  public:
   using A = Wide<T>;
 
-  Row(const Array& a)
+  /// The array may be none.
+  explicit Row(const Array& a)
       : data_(a.as<T>()),
         row_(a.stride[0]),
         stride_(a.stride[1]),
         n_(a.shape[1]),
         in_place_(std::is_same_v<T, A> && (stride_ == 1 || n_ == 1)),
-        buffer_(in_place_ ? 0 : n_) {}
+        buffer_(in_place_ || !a ? 0 : n_) {}
 
   A* open(int64_t row) {
     return in_place_ ? reinterpret_cast<A*>(data_ + row * row_) : buffer_.data();
@@ -98,6 +104,15 @@ class Row {
   bool in_place_;
   std::vector<A> buffer_;
 };
+
+/// sum = x + residual, rounded to T; returns it as it is stored.
+template <class T, class A>
+const A* add_rows(const A* x, const A* residual, Row<T>& sum, int64_t row, int64_t n) {
+  A* const to = sum.open(row);
+  for (int64_t i = 0; i < n; i++) to[i] = x[i] + residual[i];
+  sum.write(row);
+  return is_half<T> ? sum.read(row) : to;
+}
 
 /// Rows of a slice: enough for their sums to be few beside them.
 int64_t slice_rows(const Array& x) {
@@ -121,18 +136,21 @@ void put_slices(const std::vector<A>& partial, int64_t slices, int64_t n, const 
 
 }  // namespace
 
-void layer_norm(Stream, const Array& x, const Array& weight, const Array& bias, const Array& y,
-                const Array& mean, const Array& rstd, double eps) {
-  check_rows("layer_norm", x, mean, rstd, {&y}, {&weight, &bias});
+void layer_norm(Stream, const Array& x, const Array& residual, const Array& weight,
+                const Array& bias, const Array& sum, const Array& y, const Array& mean,
+                const Array& rstd, double eps) {
+  check_residual("layer_norm", residual, sum);
+  check_rows("layer_norm", x, mean, rstd, {&y, &residual, &sum}, {&weight, &bias});
   const int64_t n = x.shape[1];
   dispatch_floating(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using A = Wide<T>;
     const auto weights = values_of<A>(weight, n, 1), biases = values_of<A>(bias, n, 0);
     parallel_for(x.shape[0], row_grain(n), [&](int64_t begin, int64_t end) {
-      Row<T> xs(x), ys(y);
+      Row<T> xs(x), residuals(residual), sums(sum), ys(y);
       for (int64_t row = begin; row < end; row++) {
-        const A* const from = xs.read(row);
+        const A* from = xs.read(row);
+        if (residual) from = add_rows(from, residuals.read(row), sums, row, n);
         const auto with = row_statistics(from, n, static_cast<bool>(mean), static_cast<A>(eps));
         normalise_row(from, ys.open(row), n, with, weights.data(), biases.data());
         ys.write(row);
@@ -148,9 +166,9 @@ int64_t layer_norm_grad_workspace(const Array&, const Array&, const Array&) {
 }
 
 void layer_norm_grad(Stream, const Array& dy, const Array& x, const Array& weight,
-                     const Array& mean, const Array& rstd, const Array& dx, const Array& dweight,
-                     const Array& dbias, const Array&) {
-  check_rows("layer_norm_grad", x, mean, rstd, {&dy, &dx}, {&weight, &dweight, &dbias});
+                     const Array& mean, const Array& rstd, const Array& dsum, const Array& dx,
+                     const Array& dweight, const Array& dbias, const Array&) {
+  check_rows("layer_norm_grad", x, mean, rstd, {&dy, &dx, &dsum}, {&weight, &dweight, &dbias});
   const int64_t n = x.shape[1], slice = slice_rows(x);
   const int64_t slices = (x.shape[0] + slice - 1) / slice;
   dispatch_floating(x.dtype, [&](auto tag) {
@@ -159,13 +177,15 @@ void layer_norm_grad(Stream, const Array& dy, const Array& x, const Array& weigh
     const auto weights = values_of<A>(weight, n, 1);
     std::vector<A> products(slices * n), sums(slices * n);
     parallel_for(slices, 1, [&](int64_t first, int64_t last) {
-      Row<T> dys(dy), xs(x), dxs(dx);
+      Row<T> dys(dy), xs(x), dsums(dsum), dxs(dx);
       for (int64_t row = first * slice; row < std::min(x.shape[0], last * slice); row++) {
         const Statistics<A> with{mean ? mean.as<A>()[row * mean.stride[0]] : A(0),
                                  rstd.as<A>()[row * rstd.stride[0]]};
         const int64_t at = row / slice * n;
+        A* const to = dxs.open(row);
         gradient_row(dys.read(row), xs.read(row), weights.data(), n, with, static_cast<bool>(mean),
-                     dxs.open(row), &products[at], &sums[at]);
+                     to, &products[at], &sums[at]);
+        if (dsum) add_row(dsums.read(row), to, n);
         dxs.write(row);
       }
     });

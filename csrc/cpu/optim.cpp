@@ -13,7 +13,7 @@
 #include "core/parallel.h"
 #include "cpu/convert.h"
 #include "device/types.h"
-#include "ops.h"
+#include "ops/updates.h"
 
 namespace gg {
 namespace {

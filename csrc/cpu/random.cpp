@@ -3,7 +3,7 @@
 #include "core/draws.h"
 #include "core/parallel.h"
 #include "core/philox.h"
-#include "ops.h"
+#include "ops/updates.h"
 
 namespace gg {
 namespace {

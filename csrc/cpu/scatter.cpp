@@ -11,7 +11,7 @@
 #include "core/parallel.h"
 #include "core/scatter.h"
 #include "cpu/convert.h"
-#include "ops.h"
+#include "ops/arrays.h"
 
 namespace gg {
 namespace {

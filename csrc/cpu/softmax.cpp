@@ -3,7 +3,7 @@
 
 #include "core/row_checks.h"
 #include "cpu/rows.h"
-#include "ops.h"
+#include "ops/arrays.h"
 
 namespace gg {
 namespace {

@@ -13,7 +13,7 @@
 
 #include "kernels/batch_norm_sums.cuh"
 #include "kernels/batch_norm_walk.cuh"
-#include "ops.h"
+#include "ops/norms.h"
 
 namespace gg {
 namespace {

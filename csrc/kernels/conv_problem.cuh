@@ -20,6 +20,7 @@
 #pragma once
 
 #include "kernels/gemm_epilogue.cuh"
+#include "ops/images.h"
 
 namespace gg {
 

@@ -12,7 +12,7 @@
 //
 // Bytes: each element read once and written once. Bound: bandwidth. Reached: not measured.
 #include "kernels/lanes.cuh"
-#include "ops.h"
+#include "ops/arrays.h"
 
 namespace gg {
 namespace {

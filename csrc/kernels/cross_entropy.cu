@@ -11,7 +11,7 @@
 
 #include "core/row_checks.h"
 #include "kernels/rows.cuh"
-#include "ops.h"
+#include "ops/arrays.h"
 
 namespace gg {
 namespace {

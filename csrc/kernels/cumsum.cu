@@ -14,7 +14,7 @@
 // Bytes: x once (twice if cut), y once. Bound: bandwidth. Reached: not measured.
 #include "core/math.h"
 #include "kernels/lanes.cuh"
-#include "ops.h"
+#include "ops/arrays.h"
 
 namespace gg {
 namespace {

@@ -13,7 +13,7 @@
 // Bytes: each input and output once. Bound: bandwidth. Reached: not measured.
 #include "core/math.h"
 #include "kernels/lanes.cuh"
-#include "ops.h"
+#include "ops/arrays.h"
 
 namespace gg {
 namespace {

@@ -9,7 +9,7 @@
 // bandwidth. Reached: not measured.
 #include "core/indexing.h"
 #include "device/device.h"
-#include "ops.h"
+#include "ops/arrays.h"
 
 namespace gg {
 namespace {

@@ -12,7 +12,7 @@
 #include "core/functors.h"
 #include "core/index.h"
 #include "device/device.h"
-#include "ops.h"
+#include "ops/arrays.h"
 
 namespace gg {
 

@@ -1,7 +1,8 @@
 // Gradients of layer normalisation of rows x [M, D] (RMSNorm: mean is 0).
 //
 //   h = (x - mean) rstd,  g = dy weight
-//   dx = rstd (g - mean(g) - h mean(g h))    dweight = sum over rows of dy h    dbias = sum of dy
+//   dx = rstd (g - mean(g) - h mean(g h)) + dsum    dweight = sum over rows of dy h    dbias = sum
+//   of dy
 //
 // A team of threads has a row: 1 to 32 neighbours up to 256 elements, else a block. Both x and dy
 // are read once where a row fits shared memory, in which a thread finds its own elements again.
@@ -10,11 +11,11 @@
 // workspace, and a second kernel adds those of all blocks, in order.
 //
 // Accumulates in float32 (float64 for float64); results =. Deterministic: which rows a block takes
-// depends on the shape alone. Bytes: dy, x, dx once, and 2 D words for each block. Bound: memory
-// bandwidth. Reached: not measured.
+// depends on the shape alone. Bytes: dy, x, dsum, dx once, and 2 D words for each block. Bound:
+// memory bandwidth. Reached: not measured.
 
 #include "kernels/batch_norm_sums.cuh"
-#include "ops.h"
+#include "ops/norms.h"
 
 namespace gg {
 namespace {
@@ -26,7 +27,7 @@ constexpr int64_t kRowsEach = 16;
 
 struct GradRows : TeamShape {
   int64_t rows, n;
-  int64_t outer[3], inner[3];  ///< strides of x, dy, dx
+  int64_t outer[4], inner[4];  ///< strides of x, dy, dx, dsum
   int64_t mean_stride, rstd_stride;
   int64_t chunks;  ///< of a thread
   int64_t blocks;
@@ -41,6 +42,7 @@ template <class T>
 struct GradArrays {
   const T *x, *dy;
   T* dx;
+  const T* dsum;
   const Acc<T>*mean, *rstd;
   Weights weight;
   Acc<T>* partial;  ///< [blocks, 2, n]: sums of dy h and of dy
@@ -124,11 +126,12 @@ GG_DEVICE void load_weight(const GradArrays<T>& arrays, const Chunk& chunk, bool
   load_weights<T>(arrays.weight, at, whole, !whole, weight);
 }
 
-/// x, dy and mean, rstd of one row.
+/// x, dy, dx, dsum and mean, rstd of one row.
 template <class T>
 struct GradRow {
   const T *x, *dy;
   T* dx;
+  const T* dsum;
   Acc<T> mean, rstd;
 };
 
@@ -181,6 +184,12 @@ GG_DEVICE void write_row(const GradRows& r, const GradArrays<T>& arrays, const G
       const A distance = x[v] - row.mean;
       dx[v] = dy[v] * weight[v] * rstd - distance * slope - shift;
       x[v] = v < chunk.count ? dy[v] * (distance * rstd) : A(0);
+    }
+    if (arrays.dsum) {
+      A dsum[V];
+      load_chunk(row.dsum, r.inner[3], chunk, r.vectors, dsum);
+#pragma unroll
+      for (int v = 0; v < V; v++) dx[v] += dsum[v];
     }
     if (r.sums) {
       kept.add(j, 0, x);
@@ -238,8 +247,10 @@ __global__ void __launch_bounds__(kRowThreads, 2)
        first += static_cast<int64_t>(gridDim.x) * per_block) {
     const bool present = first + in_block < r.rows;
     const int64_t index = present ? first + in_block : 0;
-    const GradRow<T> row{arrays.x + index * r.outer[0], arrays.dy + index * r.outer[1],
+    const GradRow<T> row{arrays.x + index * r.outer[0],
+                         arrays.dy + index * r.outer[1],
                          arrays.dx + index * r.outer[2],
+                         arrays.dsum + index * r.outer[3],
                          arrays.mean ? arrays.mean[index * r.mean_stride] : A(0),
                          arrays.rstd[index * r.rstd_stride]};
     Sums<A> sums = sum_row(r, arrays, row, present, kept);
@@ -300,14 +311,16 @@ int64_t layer_norm_grad_workspace(const Array& x, const Array& dweight, const Ar
 }
 
 void layer_norm_grad(Stream stream, const Array& dy, const Array& x, const Array& weight,
-                     const Array& mean, const Array& rstd, const Array& dx, const Array& dweight,
-                     const Array& dbias, const Array& workspace) {
+                     const Array& mean, const Array& rstd, const Array& dsum, const Array& dx,
+                     const Array& dweight, const Array& dbias, const Array& workspace) {
   const char* const op = "layer_norm_grad";
-  check_rows(op, x, mean, rstd, {&dy, &dx}, {&weight, &dweight, &dbias});
+  check_rows(op, x, mean, rstd, {&dy, &dx, &dsum}, {&weight, &dweight, &dbias});
   check_workspace(op, workspace, layer_norm_grad_workspace(x, dweight, dbias));
   const int width = 16 / dtype_size(x.dtype);
-  const bool vectors =
-      moves_in_vectors(x, width) && moves_in_vectors(dy, width) && moves_in_vectors(dx, width);
+  bool vectors = true;
+  for (const Array* a : {&x, &dy, &dx, &dsum}) {
+    vectors = vectors && (!*a || moves_in_vectors(*a, width));
+  }
   dispatch_floating(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using A = Acc<T>;
@@ -320,6 +333,7 @@ void layer_norm_grad(Stream stream, const Array& dy, const Array& x, const Array
         strides[0] = x.stride[axis];
         strides[1] = dy.stride[axis];
         strides[2] = dx.stride[axis];
+        strides[3] = dsum.stride[axis];
       }
       r.mean_stride = mean ? mean.stride[0] : 0;
       r.rstd_stride = rstd.stride[0];
@@ -329,7 +343,7 @@ void layer_norm_grad(Stream stream, const Array& dy, const Array& x, const Array
       const int64_t after = partial_bytes(r, x.dtype) / 16 * 16 / dtype_size(accumulation(x.dtype));
       launch(layer_norm_grad_rows<T>, static_cast<unsigned>(blocks), kRowThreads,
              r.staged ? static_cast<size_t>(shared) : 0, stream, r,
-             GradArrays<T>{x.as<const T>(), dy.as<const T>(), dx.as<T>(),
+             GradArrays<T>{x.as<const T>(), dy.as<const T>(), dx.as<T>(), dsum.as<const T>(),
                            mean ? mean.as<const A>() : nullptr, rstd.as<const A>(),
                            make_weights(weight, x.dtype, 1), partial,
                            partial ? partial + after : nullptr});

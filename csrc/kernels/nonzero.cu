@@ -9,7 +9,7 @@
 #include "core/index.h"
 #include "device/device.h"
 #include "kernels/scan.cuh"
-#include "ops.h"
+#include "ops/arrays.h"
 
 namespace gg {
 namespace {

@@ -10,7 +10,7 @@
 #include "core/optim.h"
 #include "core/optim_lists.h"
 #include "kernels/tensor_list.cuh"
-#include "ops.h"
+#include "ops/norms.h"
 
 namespace gg {
 namespace {

@@ -15,7 +15,7 @@
 
 #include "core/optim_lists.h"
 #include "kernels/tensor_list.cuh"
-#include "ops.h"
+#include "ops/updates.h"
 
 namespace gg {
 namespace {

@@ -11,7 +11,7 @@
 #include "core/draws.h"
 #include "core/philox.h"
 #include "device/device.h"
-#include "ops.h"
+#include "ops/updates.h"
 
 namespace gg {
 namespace {

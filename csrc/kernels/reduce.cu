@@ -18,7 +18,7 @@
 //
 // Bytes: x once. Bound: bandwidth. Reached: not measured.
 #include "kernels/reduce_kernels.cuh"
-#include "ops.h"
+#include "ops/arrays.h"
 
 namespace gg {
 namespace {

@@ -12,7 +12,7 @@
 // measured.
 #include "core/scatter.h"
 #include "kernels/radix_sort.cuh"
-#include "ops.h"
+#include "ops/arrays.h"
 
 namespace gg {
 namespace {

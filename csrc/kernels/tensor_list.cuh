@@ -7,7 +7,7 @@
 #include "core/array.h"
 #include "device/cache.h"
 #include "device/device.h"
-#include "ops.h"
+#include "ops/updates.h"
 
 namespace gg {
 

@@ -6,7 +6,7 @@
 //
 // Bytes: each input and output once. Bound: bandwidth. Reached: not measured.
 #include "kernels/lanes.cuh"
-#include "ops.h"
+#include "ops/arrays.h"
 
 namespace gg {
 namespace {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -27,6 +27,23 @@ ConvWindow: TypeAlias = tuple[Shape, Shape, Shape, int]
 PoolWindow: TypeAlias = tuple[Shape, Shape, Shape, Shape]
 """(kernel, stride, padding, dilation); four empty tuples for adaptive pooling."""
 
+
+class AttentionOptions(NamedTuple):
+    """Which keys a query sees, and how: csrc/ops/attention.h says what each is."""
+
+    bias: Array | None = None
+    q_offsets: Array | None = None
+    k_offsets: Array | None = None
+    k_lengths: Array | None = None
+    left: int = -1
+    right: int = -1
+    align_end: bool = False
+    scale: float = 1.0
+    dropout: float = 0.0
+    state: Array | None = None
+    call: int = 0
+
+
 PREDICATES = frozenset(("isnan", "isinf", "isfinite", "logical_not"))
 """Unary functors that return bool; the others return their input's dtype."""
 
@@ -35,7 +52,7 @@ COMPARISONS = frozenset(
 )
 """Binary functors that return bool."""
 
-FLAG_OPERATIONS = ("none", "gather", "scatter", "cross_entropy")
+FLAG_OPERATIONS = ("none", "gather", "scatter", "cross_entropy", "embedding")
 """FlagCode of csrc/ops.h, in order."""
 
 
@@ -94,11 +111,14 @@ class Kernels(Protocol):
                  divisor: int) -> Array: ...
     def avg_pool_grad(self, dy: Array, window: PoolWindow, shape: Shape, count_include_pad: bool,
                       divisor: int) -> Array: ...
-    def layer_norm(self, x: Array, weight: Array | None, bias: Array | None, eps: float,
-                   centred: bool) -> tuple[Array, Array | None, Array]:
-        """(y, mean, rstd); mean is None unless centred."""
+    def layer_norm(self, x: Array, residual: Array | None, weight: Array | None,
+                   bias: Array | None, eps: float, centred: bool
+                   ) -> tuple[Array, Array | None, Array | None, Array]:
+        """(y, sum, mean, rstd); sum = x + residual where there is one; mean is None unless centred.
+        """
     def layer_norm_grad(self, dy: Array, x: Array, weight: Array | None, mean: Array | None,
-                        rstd: Array, bias: bool) -> tuple[Array, Array | None, Array | None]:
+                        rstd: Array, dsum: Array | None, bias: bool
+                        ) -> tuple[Array, Array | None, Array | None]:
         """(dx, dweight or None, dbias where `bias`), the last two in the dtype of weight."""
     def group_norm(self, x: Array, weight: Array | None, bias: Array | None, groups: int,
                    eps: float) -> tuple[Array, Array, Array]:
@@ -121,6 +141,37 @@ class Kernels(Protocol):
              border: str) -> Array: ...
     def unfold(self, x: Array, window: PoolWindow, out: Shape) -> Array: ...
     def fold(self, y: Array, window: PoolWindow, out: Shape, shape: Shape) -> Array: ...
+    def embedding(self, weight: Array, index: Array) -> Array: ...
+    def embedding_grad(self, dy: Array, index: Array, rows: int, row: Array | None,
+                       scale: Array | None, padding: int, by_count: bool) -> Array:
+        """[rows, D]."""
+    def embedding_renorm(self, weight: Array, index: Array, max_norm: float, ord: float) -> None:
+        """In place."""
+    def embedding_bag(self, weight: Array, index: Array, offsets: Array, scale: Array | None,
+                      mode: str, padding: int) -> tuple[Array, Array, Array, Array | None]:
+        """(y, bag, count, winner); winner is None unless mode is max."""
+    def recurrent(self, cell: str, gates: Array, w: Array, bias: Array | None,
+                  projection: Array | None, h0: Array, c0: Array | None, lengths: Array | None,
+                  reverse: bool, training: bool, out: Array | None = None
+                  ) -> tuple[Array, Array, Array | None, Array | None]:
+        """(y, hn, cn, saved); y in `out` if given, saved where `training`; lies as gates do."""
+    def recurrent_grad(self, cell: str, dy: Array | None, dhn: Array | None, dcn: Array | None,
+                       w: Array, projection: Array | None, h0: Array, c0: Array | None,
+                       lengths: Array | None, reverse: bool, y: Array, saved: Array | None
+                       ) -> tuple[Array, Array | None, Array | None, Array, Array | None]:
+        """(dgates, dinner of a gru, doutput of a projection, dh0, dc0)."""
+    def attention(self, q: Array, k: Array, v: Array, options: AttentionOptions
+                  ) -> tuple[Array, Array]:
+        """(o, lse); o lies as q does."""
+    def attention_grad(self, d_o: Array, q: Array, k: Array, v: Array, o: Array, lse: Array,
+                       options: AttentionOptions, bias: bool
+                       ) -> tuple[Array, Array, Array, Array | None]:
+        """(dq, dk, dv, dbias [B, H, M, N] where `bias`)."""
+    def rotary(self, x: Array, cos: Array, sin: Array, interleaved: bool, inverse: bool
+               ) -> Array: ...
+    def sample(self, logits: Array, temperature: float, top_k: int, top_p: float, state: Array,
+               call: int) -> Array:
+        """int64 [B]."""
     def uniform(self, state: Array, call: int, low: float, high: float, shape: Shape,
                 dtype: DType) -> Array: ...
     def normal(self, state: Array, call: int, mean: float, std: float, shape: Shape,
@@ -231,6 +282,11 @@ def index_error(operation: str, index: int, limit: int, axis: int) -> IndexOutOf
         return IndexOutOfRangeError(
             f"{operation}: target {index} is not one of the {limit} classes.\n"
             f"  Class indices are 0 to {limit - 1}; mark targets to skip with ignore_index."
+        )
+    if operation == "embedding":
+        return IndexOutOfRangeError(
+            f"embedding: index {index} is not one of the {limit} rows of the table.\n"
+            f"  Indices are 0 to {limit - 1}; does the vocabulary fit num_embeddings?"
         )
     text = f"{operation}: index {index} is out of range for axis {axis} of length {limit}."
     legal = f"Legal are {-limit} to {limit - 1}." if limit else "The axis is empty."

@@ -31,8 +31,10 @@ from . import reference
 from .base import COMPARISONS, OPERATIONS, PREDICATES, HostBackend, raise_flag
 from .layout import is_channels_last
 from .native import load, run
+from .native_attention import NativeAttention
 from .native_images import NativeImages
 from .native_norms import NativeNorms
+from .native_text import NativeText
 
 NDArray = np.ndarray[Any, Any]
 ndarray, asarray, empty = np.ndarray, np.asarray, np.empty
@@ -340,13 +342,12 @@ _NATIVE = (
 _NATIVE_IN_PLACE = ("sgd_step", "adam_step", "rmsprop_step", "scale")
 
 
-_IMAGES_AND_NORMS = tuple(
-    name for part in (NativeImages, NativeNorms) for name in vars(part) if name in OPERATIONS
-)
+_PARTS = (NativeImages, NativeNorms, NativeText, NativeAttention)
+_LAYERS = tuple(name for part in _PARTS for name in vars(part) if name in OPERATIONS)
 
 
-class CpuImagesAndNorms(NativeImages, NativeNorms):
-    """Images and norms by _cpu: the same allocation as on the other devices."""
+class CpuLayers(*_PARTS):  # type: ignore[misc]
+    """Images, norms and text by _cpu: the same allocation as on the other devices."""
 
     module = native
 
@@ -355,6 +356,12 @@ class CpuImagesAndNorms(NativeImages, NativeNorms):
 
     def launch(self, operation: Callable[..., None], *args: Any) -> None:
         run(operation, 0, args)
+
+    def flagged(self, operation: Callable[..., None], *args: Any) -> None:
+        flag = np.zeros(4, int64)
+        run(operation, 0, (*args, flag))
+        if flag[0]:
+            raise_flag(flag)
 
     def workspace(self, size_of: Callable[..., int], *args: Any) -> Any:
         try:
@@ -374,8 +381,8 @@ class CpuKernels:
             chosen[name] = own[name]
         chosen.update((name, own[name]) for name in _NATIVE)
         chosen.update((name, in_place(name)) for name in _NATIVE_IN_PLACE)
-        images_and_norms = CpuImagesAndNorms()
-        chosen.update((name, getattr(images_and_norms, name)) for name in _IMAGES_AND_NORMS)
+        layers = CpuLayers()
+        chosen.update((name, getattr(layers, name)) for name in _LAYERS)
         self.__dict__.update(chosen)
 
 

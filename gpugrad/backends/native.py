@@ -25,8 +25,10 @@ from ..errors import ArgumentError, ShapeError
 from .base import COMPARISONS, PREDICATES, Array, Arrays, Backend, Operand, Shape
 from .layout import empty_like
 from .matmul_precision import SETTING
+from .native_attention import NativeAttention
 from .native_images import NativeImages
 from .native_norms import NativeNorms
+from .native_text import NativeText
 
 REDUCED_DTYPE: dict[str, DType] = {"argmax": int64, "argmin": int64, "any": bool_, "all": bool_}
 
@@ -73,7 +75,7 @@ class NativeBackend(Backend):
         """Called when an operation that may set the flag was launched."""
 
 
-class NativeKernels(NativeImages, NativeNorms):
+class NativeKernels(NativeImages, NativeNorms, NativeText, NativeAttention):
     """The methods of `Kernels` by a native module: computes the result's shape and dtype,
     allocates it, asks for workspace, launches.
     """
@@ -91,6 +93,11 @@ class NativeKernels(NativeImages, NativeNorms):
         except ValueError as error:
             raise ArgumentError(str(error)) from None
         return self.empty((size,), uint8) if size else None
+
+    def flagged(self, operation: Callable[..., None], *args: Any) -> None:
+        """Launch an operation whose last argument is the index flag."""
+        self.launch(operation, *args, self.backend.flag)
+        self.backend.after_flagged()
 
     # ---- element-wise ------------------------------------------------------------------------
 
@@ -181,8 +188,7 @@ class NativeKernels(NativeImages, NativeNorms):
     def gather(self, x: Array, indices: Sequence[Array]) -> Array:
         indices = list(indices)
         y = self.empty((*indices[0].shape, *x.shape[len(indices) :]), x.dtype)
-        self.launch(self.module.gather, x, indices, y, self.backend.flag)
-        self.backend.after_flagged()
+        self.flagged(self.module.gather, x, indices, y)
         return y
 
     def scatter(
@@ -193,9 +199,7 @@ class NativeKernels(NativeImages, NativeNorms):
             number, values = values, self.empty((), x.dtype)
             self.fill(values, number)
         workspace = self.workspace(self.module.scatter_workspace, indices, x)
-        flag = self.backend.flag
-        self.launch(self.module.scatter, values, indices, x, accumulate, workspace, flag)
-        self.backend.after_flagged()
+        self.flagged(self.module.scatter, values, indices, x, accumulate, workspace)
 
     def nonzero(self, mask: Array) -> Array:
         """Synchronises: the number of rows is needed on the host."""
@@ -235,9 +239,8 @@ class NativeKernels(NativeImages, NativeNorms):
         dtype = accumulation(x.dtype)
         loss, lse, target_weight = (self.empty(target.shape, dtype) for _ in range(3))
         outputs = (loss, lse, target_weight)
-        options = (ignore_index, label_smoothing, self.backend.flag)
-        self.launch(self.module.cross_entropy, x, target, weight, *outputs, *options)
-        self.backend.after_flagged()
+        options = (ignore_index, label_smoothing)
+        self.flagged(self.module.cross_entropy, x, target, weight, *outputs, *options)
         return outputs
 
     def cross_entropy_grad(

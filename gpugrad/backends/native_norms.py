@@ -19,14 +19,22 @@ class NativeNorms:
     workspace: Callable[..., Array]
 
     def layer_norm(
-        self, x: Array, weight: Array | None, bias: Array | None, eps: float, centred: bool
-    ) -> tuple[Array, Array | None, Array]:
+        self,
+        x: Array,
+        residual: Array | None,
+        weight: Array | None,
+        bias: Array | None,
+        eps: float,
+        centred: bool,
+    ) -> tuple[Array, Array | None, Array | None, Array]:
         y = empty_like(self.empty, x)
+        total = None if residual is None else empty_like(self.empty, x)
         dtype = accumulation(x.dtype)
         mean = self.empty(x.shape[:1], dtype) if centred else None
         rstd = self.empty(x.shape[:1], dtype)
-        self.launch(self.module.layer_norm, x, weight, bias, y, mean, rstd, eps)
-        return y, mean, rstd
+        inputs = (x, residual, weight, bias)
+        self.launch(self.module.layer_norm, *inputs, total, y, mean, rstd, eps)
+        return y, total, mean, rstd
 
     def layer_norm_grad(
         self,
@@ -35,13 +43,14 @@ class NativeNorms:
         weight: Array | None,
         mean: Array | None,
         rstd: Array,
+        dsum: Array | None,
         bias: bool,
     ) -> tuple[Array, Array | None, Array | None]:
         dx = empty_like(self.empty, x)
         dweight, dbias = self._gradients(x, x.shape[1], weight, bias)
         size_of = self.module.layer_norm_grad_workspace
         workspace = self.workspace(size_of, x, dweight, dbias)
-        inputs = (dy, x, weight, mean, rstd)
+        inputs = (dy, x, weight, mean, rstd, dsum)
         self.launch(self.module.layer_norm_grad, *inputs, dx, dweight, dbias, workspace)
         return dx, dweight, dbias
 

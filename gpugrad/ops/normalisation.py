@@ -147,7 +147,7 @@ class LayerNorm(Norm):
         self.of, self.eps, self.centred = shape, eps, centred
         self.bias_dtype = None if bias is None else bias.dtype
         vectors: Any = [None if v is None else v.reshape(-1) for v in (weight, bias)]
-        y, mean, rstd = self.kernels.layer_norm(self._rows(x), *vectors, eps, centred)
+        y, _, mean, rstd = self.kernels.layer_norm(self._rows(x), None, *vectors, eps, centred)
         self.save(x, weight, mean, rstd)
         return y.reshape(x.shape)
 
@@ -165,7 +165,7 @@ class LayerNorm(Norm):
             return self._by_operations(dy, x, weight, rstd.dtype)
         rows = (self._rows(dy.data), self._rows(x.data))
         vectors: Any = [None if t is None else t.data.reshape(-1) for t in (weight, mean, rstd)]
-        dx, *sums = self.kernels.layer_norm_grad(*rows, *vectors, self.needs(2))
+        dx, *sums = self.kernels.layer_norm_grad(*rows, *vectors, None, self.needs(2))
         sums = [None if v is None else v.reshape(self.of) for v in sums]
         return self.tensors(dy, dx.reshape(x.shape), *sums)
 
@@ -180,6 +180,38 @@ class LayerNorm(Norm):
         if outer == 0:  # one row: nothing to sum over
             dz, h = dz.unsqueeze(0), h.unsqueeze(0)
         return dx.to(x.dtype), *self.sums(dz, h, weight, tuple(range(max(outer, 1))))
+
+
+class AddLayerNorm(LayerNorm):
+    """(y, sum): sum = x + residual, y its LayerNorm;  dx = dresidual = dsum + LayerNorm's dx."""
+
+    def forward(  # type: ignore[override]
+        self, x: Any, weight: Any, bias: Any, residual: Any, shape: Axes, eps: float, centred: bool
+    ) -> Any:
+        self.of, self.eps, self.centred = shape, eps, centred
+        self.bias_dtype = None if bias is None else bias.dtype
+        vectors: Any = [None if v is None else v.reshape(-1) for v in (weight, bias)]
+        rows = (self._rows(x), self._rows(residual))
+        y, total, mean, rstd = self.kernels.layer_norm(*rows, *vectors, eps, centred)
+        total = total.reshape(x.shape)
+        self.save(total, weight, mean, rstd)
+        return y.reshape(x.shape), total
+
+    def backward(self, dy: Tensor | None, dsum: Tensor | None = None) -> Any:
+        total, weight, mean, rstd = self.saved
+        if dy is None:
+            return dsum, None, None, dsum
+        if MODE.grad:
+            dx, *sums = self._by_operations(dy, total, weight, rstd.dtype)
+            dx = dx if dsum is None else dx + dsum
+            return dx, *sums, dx
+        rows = (self._rows(dy.data), self._rows(total.data))
+        vectors: Any = [None if t is None else t.data.reshape(-1) for t in (weight, mean, rstd)]
+        past = None if dsum is None else self._rows(dsum.data)
+        dx, *sums = self.kernels.layer_norm_grad(*rows, *vectors, past, self.needs(2))
+        sums = [None if v is None else v.reshape(self.of) for v in sums]
+        dx, *rest = self.tensors(dy, dx.reshape(total.shape), *sums)
+        return dx, *rest, dx
 
 
 class GroupNorm(Norm):

@@ -167,25 +167,38 @@ def test_layer_norm(backend: Backend, dtype: str, centred: bool) -> None:
         x, numpy = place(backend, values(shape, dtype, number) + offset, LAYOUTS[number % 6])
         weight, bias = vectors(shape[1], dtype, number)
         placed = device(backend, weight), device(backend, bias)
-        y, mean, rstd = backend.kernels.layer_norm(x, *placed, EPS, centred)
+        residual, r = place(backend, values(shape, dtype, 5), LAYOUTS[(number + 1) % 6])
+        if number % 2:
+            residual, r = None, None
+        y, total, mean, rstd = backend.kernels.layer_norm(x, residual, *placed, EPS, centred)
+        assert (total is not None) == (residual is not None)
+        if r is not None:
+            # One rounded sum, which is then what is normalised.
+            numpy = reference.cast(wide(numpy) + wide(r), dtypes.as_dtype(dtype))
+            check(backend, total, numpy, dtype=dtype)
+            x = total
         wides = [None if v is None else wide(v) for v in (weight, bias)]
-        expected = reference.layer_norm(wide(numpy), *wides, EPS, centred)
+        expected = reference.layer_norm(wide(numpy), None, *wides, EPS, centred)
         kind = dtypes.accumulation(dtypes.as_dtype(dtype))
         sizes = Sizes(wide(numpy), dtype, (1,), EPS, centred)
         assert (mean is not None) == centred
         if centred:
-            check(backend, mean, expected[1], (sizes.ulps * sizes.size)[:, 0], kind)
-        check(backend, rstd, expected[2], sizes.rstd_error[:, 0], kind)
+            check(backend, mean, expected[2], (sizes.ulps * sizes.size)[:, 0], kind)
+        check(backend, rstd, expected[3], sizes.rstd_error[:, 0], kind)
         scale, shift = (0 if v is None else np.abs(v) for v in wides)
         error = 4 * sizes.h_error * (1 if weight is None else scale) + 2 * epsilon(dtype) * shift
         check(backend, y, expected[0], error, dtype)
 
         dy, numpy_dy = place(backend, values(shape, dtype, 6), LAYOUTS[(number + 2) % 6])
         given = [None if mean is None else backend.to_numpy(mean), backend.to_numpy(rstd)]
-        got = backend.kernels.layer_norm_grad(dy, x, placed[0], mean, rstd, bias is not None)
-        given = [None if v is None else wide(v) for v in (weight, *given)]
+        dsum, ds = place(backend, values(shape, dtype, 8), LAYOUTS[(number + 4) % 6])
+        if number % 3 == 0:
+            dsum, ds = None, None
+        rest = (dsum, bias is not None)
+        got = backend.kernels.layer_norm_grad(dy, x, placed[0], mean, rstd, *rest)
+        given = [None if v is None else wide(v) for v in (weight, *given, ds)]
         expected = reference.layer_norm_grad(wide(numpy_dy), wide(numpy), *given, bias is not None)
-        check_group_grad(backend, got, expected, numpy_dy, weight, sizes, (1,), dtype)
+        check_group_grad(backend, got, expected, numpy_dy, weight, sizes, (1,), dtype, ds)
 
 
 def check_group_grad(
@@ -197,6 +210,7 @@ def check_group_grad(
     sizes: Sizes,
     axes: tuple[int, ...],
     dtype: str,
+    dsum: np.ndarray | None = None,
 ) -> None:
     """dx, dweight and dbias of layer_norm or group_norm, the latter's as [N, G, C / G, ...]."""
     ndim = expected[0].ndim
@@ -206,7 +220,8 @@ def check_group_grad(
     h = sizes.size * sizes.rstd  # bounds |h| / 2
     mean_g = g.mean(axes[-1], keepdims=True)
     error = 4 * sizes.ulps * sizes.rstd * (g + mean_g + 4 * h * h * mean_g)
-    check(backend, got[0], expected[0], error.reshape(dy.shape), dtype)
+    error = error.reshape(dy.shape) + (0 if dsum is None else epsilon(dtype) * np.abs(wide(dsum)))
+    check(backend, got[0], expected[0], error, dtype)
     kind = dtype if weight is None else dtypes.name(weight.dtype)
     outer = (0, *range(2, ndim))
     count = dy.size // max(dy.shape[1], 1)
@@ -266,9 +281,9 @@ def test_of_nothing(backend: Backend, shape: tuple[int, ...]) -> None:
         dx, dw, db = k.group_norm_grad(x, x, w, mean, rstd, True)
         results += [(y, x), (dx, x), (dw, None), (db, None)]
     if len(shape) == 2:
-        y, mean, rstd = k.layer_norm(x, w, w, EPS, True)
-        dx, dw, db = k.layer_norm_grad(x, x, w, mean, rstd, True)
-        results += [(y, x), (dx, x), (dw, None), (db, None)]
+        y, total, mean, rstd = k.layer_norm(x, x, w, w, EPS, True)
+        dx, dw, db = k.layer_norm_grad(x, x, w, mean, rstd, x, True)
+        results += [(y, x), (total, x), (dx, x), (dw, None), (db, None)]
     for got, like in results:
         check(backend, got, np.zeros(shape if like is not None else shape[1], np.float32))
 
@@ -280,7 +295,7 @@ def test_variances_far_from_zero(backend: Backend) -> None:
     got = {
         (0, 2): k.batch_norm_stats(placed, None, None, 0.1, EPS)[1],
         (1, 2): k.group_norm(placed, None, None, 1, EPS)[2],
-        (2,): k.layer_norm(placed.reshape(128, 40), None, None, EPS, True)[2],
+        (2,): k.layer_norm(placed.reshape(128, 40), None, None, None, EPS, True)[3],
     }
     for axes, rstd in got.items():
         sizes = Sizes(wide(x), "float32", axes, EPS)

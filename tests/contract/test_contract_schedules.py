@@ -120,12 +120,31 @@ def norms(b: Backend) -> list[Any]:
     results += k.group_norm_grad(dy, x, w, results[3], results[4], True)
     rows, drows = x.reshape(540, 31), dy.reshape(540, 31)
     long = b.from_numpy(values((31,), "float32", 3))
-    results += k.layer_norm(rows, long, long, 1e-5, True)
-    return [*results, *k.layer_norm_grad(drows, rows, long, *results[-2:], True)]
+    results += k.layer_norm(rows, drows, long, long, 1e-5, True)
+    return [*results, *k.layer_norm_grad(drows, rows, long, *results[-2:], drows, True)]
+
+
+def tables(b: Backend) -> list[Any]:
+    k, rng = b.kernels, np.random.default_rng(0)
+    index = np.where(rng.random(900) < 0.5, 3, rng.integers(0, 300, 900))
+    weight, at = b.from_numpy(values((300, 40), "float32")), b.from_numpy(index)
+    dy, scale = b.from_numpy(values((900, 40), "float32", 1)), b.from_numpy(rng.random(900, "f4"))
+    offsets = b.from_numpy(np.arange(0, 901, 75))
+    results = [k.embedding(weight, at), k.embedding_grad(dy, at, 300, None, scale, 7, True)]
+    results += k.embedding_bag(weight, at, offsets, scale, "sum", 5)[:3]
+    results += k.embedding_bag(weight, at, offsets, None, "max", 5)
+    bounded = b.from_numpy(values((300, 40), "float32"))
+    k.embedding_renorm(bounded, at, 5.0, 2.0)
+    angle = values((9, 10), "float32", 2)
+    turn = b.from_numpy(np.cos(angle)), b.from_numpy(np.sin(angle))
+    results.append(k.rotary(dy.reshape(100, 9, 40), *turn, True, False))
+    logits, state = b.from_numpy(values((4, 3000), "float16", 3)), b.from_numpy(np.array([1, 2]))
+    results += [k.sample(logits, 0.8, top_k, 0.9, state, 1) for top_k in (0, 50)]
+    return [*results, bounded]
 
 
 FAMILIES = [reductions, elementwise, matmul, rows, indexing, draws, optimizers]
-FAMILIES += [convolutions, images, norms]
+FAMILIES += [convolutions, images, norms, tables]
 first: dict[tuple[str, str], list[np.ndarray]] = {}
 
 

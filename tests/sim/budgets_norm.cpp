@@ -39,13 +39,14 @@ Array seen_as_image(const Array& last) {
 
 template <class T>
 struct Rows {
-  Host<T> x, dy, out, weight, bias, dweight, dbias;
+  Host<T> x, dy, out, sum, weight, bias, dweight, dbias;
   Host<float> mean, rstd;
 
   Rows(int64_t m, int64_t d)
       : x(device_array<T>({m, d})),
         dy(device_array<T>({m, d})),
         out(device_array<T>({m, d})),
+        sum(device_array<T>({m, d})),
         weight(device_array<T>({d})),
         bias(device_array<T>({d})),
         dweight(device_array<T>({d})),
@@ -54,13 +55,18 @@ struct Rows {
         rstd(device_array<float>({m})) {}
 
   void forward() {
-    count(x, 1, 1, [&] { layer_norm(nullptr, x, weight, bias, out, mean, rstd, 1e-5); });
+    count(x, 1, 1,
+          [&] { layer_norm(nullptr, x, Array(), weight, bias, Array(), out, mean, rstd, 1e-5); });
+  }
+  void forward_with_residual() {
+    count(x, 2, 2, [&] { layer_norm(nullptr, x, dy, weight, bias, sum, out, mean, rstd, 1e-5); });
   }
   void backward() {
     const Host<uint8_t> space =
         device_array<uint8_t>({layer_norm_grad_workspace(x, dweight, dbias)});
-    count(x, 2, 1,
-          [&] { layer_norm_grad(nullptr, dy, x, weight, mean, rstd, out, dweight, dbias, space); });
+    count(x, 2, 1, [&] {
+      layer_norm_grad(nullptr, dy, x, weight, mean, rstd, Array(), out, dweight, dbias, space);
+    });
   }
 };
 
@@ -118,6 +124,7 @@ struct Images {
 CASE(rows_64x1024) { Rows<float>(64, 1024).forward(); }
 CASE(rows_64x4096_f16) { Rows<f16>(64, 4096).forward(); }
 CASE(rows_2x80000) { Rows<float>(2, 80000).forward(); }
+CASE(rows_residual_64x1024) { Rows<float>(64, 1024).forward_with_residual(); }
 CASE(rows_grad_2048x1024) { Rows<float>(2048, 1024).backward(); }
 CASE(rows_grad_512x256_f16) { Rows<f16>(512, 256).backward(); }
 CASE(stats_nchw) { Images<float>({4, 16, 64, 64}, false).stats(); }

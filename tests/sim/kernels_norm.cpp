@@ -31,6 +31,7 @@ constexpr double kEps = 1e-3;
 template <class T>
 struct Norm {
   Host<T> x, dy, y, dx, weight, bias, dweight, dbias;
+  Host<T> residual, sum, dsum;  ///< empty where there are none; sum takes the place of x
   Host<float> mean, rstd;
 
   Norm(const Shape& shape, int64_t channels, int64_t rows)
@@ -42,6 +43,9 @@ struct Norm {
         bias({channels}, [](int64_t i) { return noise(i + 2); }),
         dweight({channels}),
         dbias({channels}),
+        residual({0}),
+        sum({0}),
+        dsum({0}),
         mean({rows}),
         rstd({rows}) {}
 
@@ -64,7 +68,8 @@ struct Norm {
       }
       for (int64_t e = 0; e < rows.length; e++) {
         const int64_t i = rows.at(r, e);
-        check_near<T>("dx", i, dx[i], m.rstd * (g(i) - g_mean - h(i) * gh_mean), 8);
+        const double rest = dsum.size > 0 ? dsum[i] : 0;
+        check_near<T>("dx", i, dx[i], m.rstd * (g(i) - g_mean - h(i) * gh_mean) + rest, 8);
       }
     }
     const double terms = static_cast<double>(x.size / weight.size);
@@ -78,9 +83,29 @@ struct Norm {
 template <class T>
 void check_layer_norm(int64_t m, int64_t d) {
   const Norm<T> a({m, d}, d, m);
-  layer_norm(nullptr, a.x, a.weight, a.bias, a.y, a.mean, a.rstd, kEps);
+  layer_norm(nullptr, a.x, Array{}, a.weight, a.bias, Array{}, a.y, a.mean, a.rstd, kEps);
   const auto space = workspace(layer_norm_grad_workspace(a.x, a.dweight, a.dbias));
-  layer_norm_grad(nullptr, a.dy, a.x, a.weight, a.mean, a.rstd, a.dx, a.dweight, a.dbias, space);
+  layer_norm_grad(nullptr, a.dy, a.x, a.weight, a.mean, a.rstd, Array{}, a.dx, a.dweight, a.dbias,
+                  space);
+  a.check({m, d, [=](int64_t row, int64_t e) { return row * d + e; }},
+          [=](int64_t i) { return i % d; });
+}
+
+/// Of x + residual, whose own gradient is dsum.
+template <class T>
+void check_layer_norm_of_sum(int64_t m, int64_t d) {
+  Norm<T> a({m, d}, d, m);
+  a.residual = Host<T>({m, d}, [](int64_t i) { return noise(i + 11); });
+  a.dsum = Host<T>({m, d}, [](int64_t i) { return noise(i + 13); });
+  a.sum = Host<T>({m, d});
+  layer_norm(nullptr, a.x, a.residual, a.weight, a.bias, a.sum, a.y, a.mean, a.rstd, kEps);
+  for (int64_t i = 0; i < m * d; i++) {
+    CHECK_EQ(a.sum[i], convert<double>(convert<T>(a.x[i] + a.residual[i])));
+  }
+  a.x = a.sum;
+  const auto space = workspace(layer_norm_grad_workspace(a.x, a.dweight, a.dbias));
+  layer_norm_grad(nullptr, a.dy, a.x, a.weight, a.mean, a.rstd, a.dsum, a.dx, a.dweight, a.dbias,
+                  space);
   a.check({m, d, [=](int64_t row, int64_t e) { return row * d + e; }},
           [=](int64_t i) { return i % d; });
 }
@@ -150,14 +175,15 @@ CASE(layer_norm_and_gradient) {
   for (const auto& s : shapes) {
     check_layer_norm<float>(s[0], s[1]);
     check_layer_norm<bf16>(s[0], s[1]);
+    check_layer_norm_of_sum<f16>(s[0], s[1]);
   }
 }
 
 CASE(rms_norm_and_gradient) {
   const int64_t m = 5, d = 70;
   const Norm<float> a({m, d}, d, m);
-  layer_norm(nullptr, a.x, a.weight, Array{}, a.y, Array{}, a.rstd, kEps);
-  layer_norm_grad(nullptr, a.dy, a.x, a.weight, Array{}, a.rstd, a.dx, a.dweight, Array{},
+  layer_norm(nullptr, a.x, Array{}, a.weight, Array{}, Array{}, a.y, Array{}, a.rstd, kEps);
+  layer_norm_grad(nullptr, a.dy, a.x, a.weight, Array{}, a.rstd, Array{}, a.dx, a.dweight, Array{},
                   workspace(layer_norm_grad_workspace(a.x, a.dweight, Array{})));
   for (int64_t row = 0; row < m; row++) {
     double squares = 0, dot = 0;

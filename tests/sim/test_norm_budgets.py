@@ -32,6 +32,8 @@ BUDGETS = [
     Budget("rows_64x1024", "norm_rows<float>", 3),
     Budget("rows_64x4096_f16", "norm_rows<gg::f16>", 3),
     Budget("rows_2x80000", "norm_rows<float>", 4),
+    # x and residual once; weight and bias.
+    Budget("rows_residual_64x1024", "norm_rows<float>", 2),
     # x and dy once, and twice a weight; a block's sums for each 8 of the rows, or 4.
     Budget("rows_grad_2048x1024", "layer_norm_grad_rows<float>", 2.01, 1.25),
     Budget("rows_grad_512x256_f16", "layer_norm_grad_rows<gg::f16>", 2.01, 1.5, wavefronts=1.6),

@@ -4,8 +4,10 @@ Each native module is held against these functions by tests/contract. float16 an
 computed in float32 and rounded once; sums accumulate as csrc/ops.h says.
 """
 
+from .attention import attention, attention_grad, rotary
 from .conv import conv_dgrad, conv_fprop, conv_wgrad
 from .elementwise import BINARY, UNARY, binary, cast, contiguous, copy, fill, unary, where
+from .embedding import embedding, embedding_bag, embedding_grad, embedding_renorm
 from .index import gather, nonzero, scatter
 from .linalg import ACTIVATION, gemm
 from .norm import (
@@ -20,9 +22,11 @@ from .norm import (
 from .optim import adam_step, global_norm, rmsprop_step, scale, sgd_step
 from .pool import avg_pool, avg_pool_grad, max_pool, max_pool_grad
 from .random import bernoulli, dropout, normal, permutation, uniform
+from .recurrent import recurrent, recurrent_grad
 from .reduce import REDUCE, cumsum, reduce
 from .resample import crop, fold, resample, unfold
 from .rows import cross_entropy, cross_entropy_grad, softmax, softmax_grad
+from .sampling import sample
 
 __all__ = [
     "ACTIVATION",
@@ -30,6 +34,8 @@ __all__ = [
     "REDUCE",
     "UNARY",
     "adam_step",
+    "attention",
+    "attention_grad",
     "avg_pool",
     "avg_pool_grad",
     "batch_norm_apply",
@@ -48,6 +54,10 @@ __all__ = [
     "cross_entropy_grad",
     "cumsum",
     "dropout",
+    "embedding",
+    "embedding_bag",
+    "embedding_grad",
+    "embedding_renorm",
     "fill",
     "fold",
     "gather",
@@ -62,9 +72,13 @@ __all__ = [
     "nonzero",
     "normal",
     "permutation",
+    "recurrent",
+    "recurrent_grad",
     "reduce",
     "resample",
     "rmsprop_step",
+    "rotary",
+    "sample",
     "scale",
     "scatter",
     "sgd_step",

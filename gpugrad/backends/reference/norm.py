@@ -34,31 +34,44 @@ def _sums(
 
 @quiet
 def layer_norm(
-    x: Array, weight: Array | None, bias: Array | None, eps: float, centred: bool
-) -> tuple[Array, Array | None, Array]:
-    """(y, mean, rstd) of rows x [M, D]: y = (x - mean) rstd weight + bias."""
-    wide = widened(x)
+    x: Array,
+    residual: Array | None,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    centred: bool,
+) -> tuple[Array, Array | None, Array | None, Array]:
+    """(y, sum, mean, rstd) of rows x [M, D], or of sum = x + residual."""
+    total = None if residual is None else rounded(widened(x) + widened(residual), x.dtype)
+    wide = widened(x if total is None else total)
     if centred:
         mean, rstd = _moments(wide, (1,), eps)
     else:
         mean = np.zeros((len(x), 1), wide.dtype)
         rstd = 1 / np.sqrt(np.square(wide).mean(1, keepdims=True) + eps)
     y = (wide - mean) * rstd * _by_channel(weight, 2, 1) + _by_channel(bias, 2, 0)
-    return rounded(y, x.dtype), mean[:, 0] if centred else None, rstd[:, 0]
+    return rounded(y, x.dtype), total, mean[:, 0] if centred else None, rstd[:, 0]
 
 
 @quiet
 def layer_norm_grad(
-    dy: Array, x: Array, weight: Array | None, mean: Array | None, rstd: Array, bias: bool
+    dy: Array,
+    x: Array,
+    weight: Array | None,
+    mean: Array | None,
+    rstd: Array,
+    dsum: Array | None,
+    bias: bool,
 ) -> tuple[Array, Array | None, Array | None]:
-    """(dx, dweight, dbias): dx = rstd (g - mean(g) - h mean(g h)), g = dy weight."""
+    """(dx, dweight, dbias): dx = rstd (g - mean(g) - h mean(g h)) + dsum, g = dy weight."""
     dz, scale = widened(dy), rstd[:, None]
     h = (widened(x) - (0 if mean is None else mean[:, None])) * scale
     g = dz * _by_channel(weight, 2, 1)
     dx = g - h * (g * h).mean(1, keepdims=True)
     if mean is not None:
         dx -= g.mean(1, keepdims=True)
-    return rounded(dx * scale, x.dtype), *_sums(dz, h, weight, bias, x)
+    dx = dx * scale + (0 if dsum is None else widened(dsum))
+    return rounded(dx, x.dtype), *_sums(dz, h, weight, bias, x)
 
 
 @quiet

@@ -1,0 +1,201 @@
+// Attention's forward pass on tensor cores: the kernel. attention_mma.cu starts it.
+//
+// A block has 64 Groups queries of one head, a warp 16 Groups of them; it walks over the keys that
+// any of them sees, 64 at a time. While it multiplies q k^T, v is on its way to shared memory;
+// during softmax and p v, the next k. Tiles no row of a warp sees are left out by that warp, and
+// only tiles some row does not see whole are masked.
+#pragma once
+
+#include "kernels/attention_mma_grid.cuh"
+#include "kernels/attention_mma_scores.cuh"
+
+namespace gg {
+
+template <class T, int kD, bool Turing>
+struct ForwardShape {
+  static constexpr int kGroups = kD <= 128 && !Turing ? 2 : 1;
+  static constexpr int kRows = 64 * kGroups, kKeys = 64, kPairs = kKeys / 16;
+  static constexpr int kBytes = (kRows + 2 * kKeys) * kRowBytes<kD>;
+};
+
+/// A warp's queries: the largest score of each row, in its lane's own units, the sum of
+/// exponentials in the columns that this lane holds, and that of p v.
+template <int Columns, int Groups>
+struct OnlineSoftmax {
+  float top[2 * Groups], total[2 * Groups] = {}, sums[Columns][Groups][2][4] = {};
+
+  __device__ __forceinline__ OnlineSoftmax() {
+#pragma unroll
+    for (int r = 0; r < 2 * Groups; r++) top[r] = -INFINITY;
+  }
+
+  /// s becomes exp(s - top); what was summed before is brought to the new top.
+  template <int Pairs>
+  __device__ __forceinline__ void step(float (&s)[Pairs][Groups][2][4], float factor) {
+    float base[2 * Groups], correction[2 * Groups];
+#pragma unroll
+    for (int r = 0; r < 2 * Groups; r++) {
+      float best = top[r];
+#pragma unroll
+      for (int i = 0; i < Pairs * 4; i++) {
+        best = fmaxf(best, s[i / 4][r / 2][i / 2 % 2][r % 2 * 2 + i % 2]);
+      }
+      best = fmaxf(best, shuffle_xor(best, 1));
+      best = fmaxf(best, shuffle_xor(best, 2));
+      base[r] = best == -INFINITY ? 0.0f : best * factor;
+      correction[r] = exp2_approx(top[r] * factor - base[r]);
+      top[r] = best, total[r] *= correction[r];
+    }
+    for_each_score<Pairs, Groups>([&](int pair, int g, int h, int e) {
+      float& x = s[pair][g][h][e];
+      x = exp2_approx(x * factor - base[2 * g + e / 2]);
+      total[2 * g + e / 2] += x;
+    });
+    for_each_score<Columns, Groups>(
+        [&](int pair, int g, int h, int e) { sums[pair][g][h][e] *= correction[2 * g + e / 2]; });
+  }
+};
+
+/// What a block knows of its work. In shared memory, for registers are scarce: what is read after
+/// a barrier does not stay in one over the loop.
+template <class T, int Rows>
+struct ForwardWork {
+  RowBounds<Rows> bounds;
+  SeenColumns seen[kAttentionWarps];
+  LanePlaces places;
+  HeadRows<T> k, v;
+  int64_t batch, head;
+  int row0;  ///< the block's first query
+};
+
+template <class T, int kD, bool Turing>
+struct ForwardBlock {
+  using Shape = ForwardShape<T, kD, Turing>;
+  static constexpr int kGroups = Shape::kGroups, kRows = Shape::kRows, kKeys = Shape::kKeys;
+  static constexpr int kPairs = Shape::kPairs;
+  static constexpr bool kAsync = !Turing;
+  using Scores = float[kPairs][kGroups][2][4];
+  using Rows = OnlineSoftmax<kD / 16, kGroups>;
+
+  const AttentionProblem& p;
+  ForwardWork<T, kRows>& work;
+  char *const q_tile, *const k_tile, *const v_tile;
+  const ScoreScale scale;
+
+  __device__ __forceinline__ ForwardBlock(const AttentionProblem& problem, ForwardWork<T, kRows>& w,
+                                          char* shared)
+      : p(problem),
+        work(w),
+        q_tile(shared),
+        k_tile(shared + kRows * kRowBytes<kD>),
+        v_tile(k_tile + kKeys * kRowBytes<kD>),
+        scale(problem) {}
+
+  /// The warp's first row in the block's tile.
+  __device__ __forceinline__ int line() const { return warp_id() * 16 * kGroups; }
+
+  __device__ __forceinline__ void load(const HeadRows<T>& from, char* tile, int key0,
+                                       int end) const {
+    load_rows<kD, kKeys, kAsync>(tile, from, key0, end);
+    close_copies<kAsync>();
+  }
+
+  /// Starts on q and the first keys. Returns the columns that any row sees.
+  __device__ __forceinline__ SeenColumns begin(const AttentionGrid& grid) const {
+    const AttentionPlace place(grid);
+    const int row0 = place.tile * kRows;
+    work.places.template fill<kD>();
+    if (threadIdx.x == 0) {
+      const int64_t group = place.head / p.per_group;
+      work.k = head_rows<T>(p.k, place.batch, group, p.d);
+      work.v = head_rows<T>(p.v, place.batch, group, p.d);
+      work.batch = place.batch, work.head = place.head, work.row0 = row0;
+    }
+    work.bounds.template fill<false>(p, place.batch, row0, p.m);
+    const SeenColumns mine = work.bounds.seen(line(), 16 * kGroups, p.m - row0);
+    if (lane_id() == 0) work.seen[warp_id()] = mine;
+    const SeenColumns all = work.bounds.seen(0, kRows, kRows);
+    if (all.begin < all.end) {
+      const HeadRows<T> q = head_rows<T>(p.q, place.batch, place.head, p.d);
+      load_rows<kD, kRows, kAsync>(q_tile, q, row0, p.m);
+      load(work.k, k_tile, all.begin / kKeys * kKeys, all.end);
+    }
+    return all;
+  }
+
+  /// Bias and hidden keys.
+  __device__ __forceinline__ void edit(Scores& s, int key0) const {
+    const ScoreTile at{work.row0 + line(), key0};
+    if (scale.special) bring_to_powers<T, false>(s, p, scale, work.batch, work.head, at);
+    if (work.seen[warp_id()].holds(key0, kKeys)) return;
+    hide_scores<kPairs, kGroups>(work.bounds, line(), at, [&](int pair, int g, int h, int e) {
+      s[pair][g][h][e] = -INFINITY;
+    });
+  }
+
+  __device__ __forceinline__ void drop(Scores& s, int key0) const {
+    if (!p.dropout.state) return;
+    uint32_t bits[kGroups];
+    const ScoreTile at{work.row0 + line(), key0};
+    dropout_bits<false, kPairs>(bits, p, work.batch, work.head, at);
+    for_each_score<kPairs, kGroups>([&](int pair, int g, int h, int e) {
+      if (!is_kept(bits[g], pair, h, e)) s[pair][g][h][e] = 0;
+    });
+  }
+
+  __device__ __forceinline__ void finish(const Rows& rows) const {
+    const int first = work.row0 + line();
+    const float kept = p.dropout.state ? static_cast<float>(p.dropout.factor) : 1.0f;
+    float factor[2 * kGroups];
+#pragma unroll
+    for (int r = 0; r < 2 * kGroups; r++) {
+      float total = rows.total[r];
+      total += shuffle_xor(total, 1);
+      total += shuffle_xor(total, 2);
+      factor[r] = total == 0 ? 0.0f : kept / total;  // 0: the row sees no key
+      const int row = first + 8 * r + lane_id() / 4;
+      if (lane_id() % 4 != 0 || row >= p.m) continue;
+      static_cast<float*>(p.lse.data)[p.lse.offset(work.batch, work.head, row)] =
+          total == 0 ? -INFINITY : rows.top[r] * scale.factor * kLn2 + logf(total);
+    }
+    store_rows<T, kD>(head_rows<T>(p.o, work.batch, work.head, p.d),
+                      q_tile + line() * kRowBytes<kD>, first, p.m, 0, rows.sums, factor);
+  }
+
+  __device__ __forceinline__ void run(const AttentionGrid& grid) const {
+    const SeenColumns all = begin(grid);
+    Rows rows;
+    const char* const q = q_tile + line() * kRowBytes<kD>;
+#pragma unroll 1
+    for (int key0 = all.begin / kKeys * kKeys; key0 < all.end; key0 += kKeys) {
+      Scores s;
+      wait_for_tiles<kAsync>();
+      load(work.v, v_tile, key0, all.end);
+      const bool meets = work.seen[warp_id()].meets(key0, kKeys);
+      if (meets) row_products<T, Turing, kD>(s, q, k_tile, work.places);
+      wait_for_tiles<kAsync>();
+      if (key0 + kKeys < all.end) load(work.k, k_tile, key0 + kKeys, all.end);
+      if (!meets) continue;
+      edit(s, key0);
+      rows.step(s, scale.factor);
+      drop(s, key0);
+      add_products<T, Turing, kD>(rows.sums, s, v_tile, work.places, 0);
+    }
+    finish(rows);
+  }
+};
+
+/// Two blocks share a multiprocessor: 255 registers for a thread.
+template <class T, int kD, bool Turing>
+__global__ void __launch_bounds__(kAttentionThreads, 2)
+    attention_mma(const __grid_constant__ AttentionProblem p, const AttentionGrid grid) {
+  constexpr bool runs = Turing ? kDeviceBelow80 : kDeviceHas80;
+  if constexpr (runs) {
+    GG_SHARED(work, ForwardWork<T, ForwardShape<T, kD, Turing>::kRows>);
+    ForwardBlock<T, kD, Turing>(p, work, shared_dynamic<char>()).run(grid);
+  } else {
+    __trap();  // the host does not launch it
+  }
+}
+
+}  // namespace gg

@@ -1,0 +1,82 @@
+// The kernel contract: random numbers, optimizers. ops.h states the conventions.
+#pragma once
+
+#include "ops/types.h"
+
+namespace gg {
+
+// ---- random: all three modules, the same bits on each ------------------------------------------
+//
+// Philox4x32-10 (Salmon et al. 2011). `state` is int64[2] on the device: {seed, base}. Element i in
+// row-major order draws from counter {lo(c), hi(c), lo(base + call), hi(base + call)} and key
+// {lo(seed), hi(seed)}, where c = i / 4 (word i % 4) for one word per element and c = i / 2 (words
+// 2 (i % 2), +1) for float64 uniforms; normals take a whole counter for a pair (c = i / 2).
+// `call` numbers the draws of a generator; a captured graph advances `base` on the device instead.
+
+/// y = low + (high - low) u, u in [0, 1): 24 bits for float32, 53 for float64, 11 for float16,
+/// 8 for bfloat16; formed in float64 and rounded (halves by way of float32), never reaching high.
+/// Integer y: low + (word * (high - low) >> 32), for spans below 2^32 (bias at most span / 2^32).
+void uniform(Stream stream, const Array& state, int64_t call, double low, double high,
+             const Array& y);
+
+/// y = mean + std z, z standard normal by Box-Muller in float64 with the polynomials of
+/// csrc/core/philox.h (no libm, no fused multiply-add: equal bits on every device).
+void normal(Stream stream, const Array& state, int64_t call, double mean, double std,
+            const Array& y);
+
+/// y = 1 with probability p[i], else 0: u < p with a 24-bit u. p broadcasts or is a number.
+void bernoulli(Stream stream, const Array& state, int64_t call, const Operand& p, const Array& y);
+
+/// y = x / (1 - p) where a 24-bit u >= p, else 0. The same (state, call) gives the same mask, so
+/// the gradient is this operation applied to dy, and no mask is stored.
+void dropout(Stream stream, const Array& state, int64_t call, double p, const Array& x,
+             const Array& y);
+
+/// y int64 [n] = a permutation of 0..n-1: an eight-round Feistel network over the next power of
+/// four (at least 64), keyed by Philox, walked until the image is below n (Mitchell et al. 2022).
+/// Parallel, no sort.
+void permutation(Stream stream, const Array& state, int64_t call, const Array& y);
+
+// ---- optimizers: all three modules ------------------------------------------------------------
+//
+// One launch for up to 256 arrays; a longer list takes more launches and still counts one step.
+// `hyper` is float64[2] on the device: {learning rate, steps done}; the operation adds 1 to steps
+// done. `ticket` is int32[1] on the device, 0 at rest. Parameters and gradients are contiguous,
+// floating, of one dtype; state buffers have the accumulation dtype. Reads and writes params and
+// state. t = steps done + 1.
+
+/// g = grad (negated if maximize) + weight_decay p;  with momentum mu != 0:
+///   buf = g when t == 1, else mu buf + (1 - dampening) g;  g = nesterov ? g + mu buf : buf
+/// p -= lr g.   momenta is empty when mu == 0.  (PyTorch's SGD.)
+void sgd_step(Stream stream, const Arrays& params, const Arrays& grads, const Arrays& momenta,
+              const Array& hyper, const Array& ticket, double momentum, double dampening,
+              double weight_decay, bool nesterov, bool maximize);
+
+/// m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  mhat = m / (1 - b1^t);  vhat = v / (1 - b2^t)
+/// p -= lr mhat / (sqrt(vhat) + eps).  Kingma & Ba 2015. vmax (not empty: AMSGrad) keeps max v and
+/// replaces it. weight_decay is added to g, or, if decoupled (AdamW, Loshchilov & Hutter 2019),
+/// p -= lr weight_decay p first.
+void adam_step(Stream stream, const Arrays& params, const Arrays& grads, const Arrays& m,
+               const Arrays& v, const Arrays& vmax, const Array& hyper, const Array& ticket,
+               double beta1, double beta2, double eps, double weight_decay, bool decoupled,
+               bool maximize);
+
+/// v = alpha v + (1 - alpha) g^2;  centered (avg not empty): avg = alpha avg + (1 - alpha) g,
+/// d = sqrt(v - avg^2) + eps, else d = sqrt(v) + eps;  momentum (buf not empty): buf = mu buf +
+/// g/d, p -= lr buf, else p -= lr g / d.  (PyTorch's RMSprop; Hinton's lecture 6e; Graves 2013.)
+void rmsprop_step(Stream stream, const Arrays& params, const Arrays& grads, const Arrays& v,
+                  const Arrays& avg, const Arrays& buf, const Array& hyper, const Array& ticket,
+                  double alpha, double eps, double weight_decay, double momentum, bool maximize);
+
+/// norm [1], accumulation dtype = (sum |x|^ord over every element of every array)^(1/ord); ord may
+/// be infinity. Per-block partial sums in the workspace, added in index order. Every array must be
+/// contiguous.
+void global_norm(Stream stream, const Arrays& xs, double ord, const Array& norm,
+                 const Array& workspace);
+int64_t global_norm_workspace(const Arrays& xs);
+
+/// x *= factor[0] for every array of the list (factor on the device, accumulation dtype). Every
+/// array must be contiguous.
+void scale(Stream stream, const Arrays& xs, const Array& factor);
+
+}  // namespace gg
