@@ -7,6 +7,7 @@
 namespace gg {
 
 constexpr int64_t kMaxHeadSize = 256;
+constexpr int64_t kMaxAttentionAxis = int64_t{1} << 30;  // so that ends of tiles fit 32 bits
 
 inline void check_attention_inputs(const char* op, const Array& q, const Array& k, const Array& v) {
   check_floating(op, "q", q);
@@ -24,8 +25,8 @@ inline void check_attention_inputs(const char* op, const Array& q, const Array& 
   GG_CHECK(size >= 1 && size <= kMaxHeadSize, op, "head size must be from 1 to ", kMaxHeadSize,
            ", got ", size, " (q ", q, "); use more heads of a smaller size");
   for (int axis = 0; axis < 4; axis++) {
-    GG_CHECK(q.shape[axis] <= INT32_MAX && k.shape[axis] <= INT32_MAX, op,
-             "an axis must be shorter than 2^31, got q ", q, ", k ", k);
+    GG_CHECK(q.shape[axis] <= kMaxAttentionAxis && k.shape[axis] <= kMaxAttentionAxis, op,
+             "an axis must be at most 2^30, got q ", q, ", k ", k);
   }
 }
 

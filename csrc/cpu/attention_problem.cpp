@@ -54,8 +54,7 @@ void hide_masked(const bool* seen, int64_t step, A* s, int64_t n) {
 template <class A>
 HeadOptions<A>::HeadOptions(const AttentionOptions& options, int64_t heads, int64_t m, int64_t n,
                             int64_t b, int64_t h)
-    : loops_(attention_row_loops<A>()),
-      bias_(options.bias),
+    : bias_(options.bias),
       dropout_(options.dropout > 0),
       first_(static_cast<uint64_t>((b * heads + h) * m * n)),
       keys_(n) {

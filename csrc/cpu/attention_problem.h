@@ -11,6 +11,7 @@
 #include "cpu/attention_rows.h"
 #include "cpu/conv_scratch.h"
 #include "cpu/conv_transpose.h"
+#include "cpu/philox_words.h"
 #include "cpu/runs.h"
 #include "cpu/tile_product.h"
 
@@ -120,11 +121,11 @@ class HeadOptions {
   /// Factors of query i and keys begin .. begin + n - 1.
   void factors(int64_t i, int64_t begin, int64_t n, A* z) const {
     const uint64_t at = first_ + static_cast<uint64_t>(i * keys_ + begin);
-    loops_.dropout(stream_, threshold_, kept_, at, n, z);
+    for_words(stream_, at, n, z,
+              [this](uint32_t word, int64_t) { return word >> 8 >= threshold_ ? kept_ : A(0); });
   }
 
  private:
-  const AttentionRowLoops<A>& loops_;
   const Array& bias_;
   int64_t bias_at_ = 0, bias_row_ = 0, bias_step_ = 0;  ///< in elements
   bool dropout_;

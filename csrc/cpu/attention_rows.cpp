@@ -3,35 +3,13 @@
 
 #include <limits>
 
-#include "cpu/exp.h"
+#include "cpu/exp_forms.h"
 #include "cpu/wide.h"
 
 namespace gg {
 namespace {
 
 #define GG_LOOP [[gnu::always_inline]] inline
-
-/// exp x for x <= 0 that is 0 where the result is no normal number: no gradual underflow, which
-/// machines are slow at. Else as fast_exp.
-template <class A>
-GG_LOOP A exp_below(A x) {
-  constexpr bool single = std::is_same_v<A, float>;
-  using Bits = std::conditional_t<single, uint32_t, uint64_t>;
-  constexpr int fraction = single ? 23 : 52, terms = single ? 7 : 13;
-  constexpr Bits bias = single ? 127 : 1023;
-  constexpr A lowest = single ? A(-87) : A(-708);
-  constexpr A round = A(1.5) * static_cast<A>(Bits{1} << fraction);  // x + round - round is rint x
-  constexpr A log2e = A(1.4426950408889634074);
-  constexpr A ln2_high = single ? A(0.693359375) : A(0.693147180369123816490);
-  constexpr A ln2_low = single ? A(-2.12194440054690583e-4) : A(1.90821492927058770002e-10);
-
-  const A y = lowest > x ? lowest : x;  // in this order NaN stays
-  const A shifted = std::fma(y, log2e, round), n = shifted - round;
-  const A r = std::fma(n, -ln2_low, std::fma(n, -ln2_high, y));
-  const Bits exponent = std::bit_cast<Bits>(shifted) - std::bit_cast<Bits>(round) + bias;
-  const A power = exp_series<0, terms>(r) * std::bit_cast<A>(exponent << fraction);
-  return lowest > x ? A(0) : power;
-}
 
 /// A stripe as one value.
 template <class A>
@@ -106,29 +84,6 @@ struct Gradient {
   }
 };
 
-struct Dropout {
-  template <class A>
-  GG_LOOP static void run(PhiloxStream stream, uint32_t threshold, A kept, uint64_t first,
-                          int64_t n, A* __restrict z) {
-    constexpr int kBatch = 32;  // counters at a time, each four elements
-    uint32_t words[4][kBatch];
-    A batch[4 * kBatch];
-    const int64_t lead = static_cast<int64_t>(first % 4);
-    for (int64_t done = -lead; done < n; done += 4 * kBatch) {
-      const uint64_t group = first / 4 + static_cast<uint64_t>((done + lead) / 4);
-      for (int i = 0; i < kBatch; i++) {
-        const PhiloxWords w = philox(stream, group + static_cast<uint64_t>(i));
-        for (int k = 0; k < 4; k++) words[k][i] = w.w[k];
-      }
-      for (int i = 0; i < kBatch; i++) {
-        for (int k = 0; k < 4; k++) batch[4 * i + k] = words[k][i] >> 8 >= threshold ? kept : A(0);
-      }
-      const int64_t skip = done < 0 ? lead : 0, end = n - done < 4 * kBatch ? n - done : 4 * kBatch;
-      for (int64_t i = skip; i < end; i++) z[done + i] = batch[i];
-    }
-  }
-};
-
 struct Multiply {
   template <class A>
   GG_LOOP static void run(A* __restrict s, const A* __restrict z, int64_t n) {
@@ -164,10 +119,6 @@ struct Narrow {
   static void gradient(A* s, A* dp, const A* z, int64_t n, A lse, A delta) {
     Gradient::run(s, dp, z, n, lse, delta);
   }
-  static void dropout(PhiloxStream stream, uint32_t threshold, A kept, uint64_t first, int64_t n,
-                      A* z) {
-    Dropout::run(stream, threshold, kept, first, n, z);
-  }
   static void multiply(A* s, const A* z, int64_t n) { Multiply::run(s, z, n); }
   static void scale(A* s, A by, int64_t n) { Scale::run(s, by, n); }
   static A dot(const A* x, const A* y, int64_t n) { return Dot::run(x, y, n); }
@@ -179,10 +130,6 @@ struct Wide512 {
   GG_WIDE static void gradient(A* s, A* dp, const A* z, int64_t n, A lse, A delta) {
     Gradient::run(s, dp, z, n, lse, delta);
   }
-  GG_WIDE static void dropout(PhiloxStream stream, uint32_t threshold, A kept, uint64_t first,
-                              int64_t n, A* z) {
-    Dropout::run(stream, threshold, kept, first, n, z);
-  }
   GG_WIDE static void multiply(A* s, const A* z, int64_t n) { Multiply::run(s, z, n); }
   GG_WIDE static void scale(A* s, A by, int64_t n) { Scale::run(s, by, n); }
   GG_WIDE static A dot(const A* x, const A* y, int64_t n) { return Dot::run(x, y, n); }
@@ -190,8 +137,8 @@ struct Wide512 {
 
 template <class A, template <class> class Loops>
 constexpr AttentionRowLoops<A> table() {
-  return {Loops<A>::softmax,  Loops<A>::gradient, Loops<A>::dropout,
-          Loops<A>::multiply, Loops<A>::scale,    Loops<A>::dot};
+  return {Loops<A>::softmax, Loops<A>::gradient, Loops<A>::multiply, Loops<A>::scale,
+          Loops<A>::dot};
 }
 
 }  // namespace

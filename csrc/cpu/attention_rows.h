@@ -4,8 +4,6 @@
 
 #include <cstdint>
 
-#include "core/philox.h"
-
 namespace gg {
 
 /// Rows are walked in whole stripes; what a query does not see is -infinity.
@@ -24,8 +22,6 @@ struct AttentionRowLoops {
   A (*softmax)(A* s, int64_t n, RowSoftmax<A>& row);
   /// p = exp(s - lse);  s = p z;  dp = p (dp z - delta). z may be null: 1.
   void (*gradient)(A* s, A* dp, const A* z, int64_t n, A lse, A delta);
-  /// z = 0 or `kept` for elements first, first + 1, ... of a draw.
-  void (*dropout)(PhiloxStream stream, uint32_t threshold, A kept, uint64_t first, int64_t n, A* z);
   void (*multiply)(A* s, const A* z, int64_t n);
   void (*scale)(A* s, A by, int64_t n);
   A (*dot)(const A* x, const A* y, int64_t n);

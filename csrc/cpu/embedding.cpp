@@ -1,6 +1,5 @@
 // Rows of a table by index, on CPU threads, and the bound of their norms.
 #include <cstring>
-#include <memory>
 
 #include "core/embedding_checks.h"
 #include "core/optim.h"

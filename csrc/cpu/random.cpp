@@ -3,6 +3,7 @@
 #include "core/draws.h"
 #include "core/parallel.h"
 #include "core/philox.h"
+#include "cpu/philox_words.h"
 #include "ops/updates.h"
 
 namespace gg {
@@ -92,6 +93,23 @@ void run_normal(const NormalDraw<T>& draw, PhiloxStream stream, T* y, int64_t n)
   });
 }
 
+/// x and y dense and alike: elements in order.
+template <class T>
+void run_dropout(const DropoutDraw<T>& draw, PhiloxStream stream, T* y, int64_t n) {
+  const T* const x = draw.x;
+  const uint32_t threshold = draw.threshold;
+  const Acc<T> keep = draw.keep;
+  parallel_for((n + kPhiloxWords - 1) / kPhiloxWords, 4 * kGrain / kPhiloxWords,
+               [&](int64_t begin, int64_t end) {
+                 const int64_t first = begin * kPhiloxWords, last = std::min(n, end * kPhiloxWords);
+                 for_words(stream, static_cast<uint64_t>(first), last - first, y + first,
+                           [=](uint32_t word, int64_t i) {
+                             const Acc<T> value = convert<Acc<T>>(x[first + i]) / keep;
+                             return convert<T>(word >> 8 >= threshold ? value : Acc<T>(0));
+                           });
+               });
+}
+
 }  // namespace
 
 void uniform(Stream, const Array& state, int64_t call, double low, double high, const Array& y) {
@@ -112,7 +130,14 @@ void bernoulli(Stream, const Array& state, int64_t call, const Operand& p, const
 }
 
 void dropout(Stream, const Array& state, int64_t call, double p, const Array& x, const Array& y) {
-  with_dropout(p, x, y, [&](const auto& draw) { run("dropout", draw, state, call, y, x); });
+  with_dropout(p, x, y, [&](const auto& draw) {
+    const Layout<2> layout = draw_layout(y, x);
+    const bool dense = layout.ndim == 1 && layout.inner(0) == 1 && layout.inner(1) == 1;
+    if (!dense) return run("dropout", draw, state, call, y, x);
+    check_state("dropout", state);
+    using T = typename std::decay_t<decltype(draw)>::Stored;
+    run_dropout(draw, philox_stream(state.as<int64_t>(), call), y.as<T>(), y.size());
+  });
 }
 
 void permutation(Stream, const Array& state, int64_t call, const Array& y) {

@@ -43,8 +43,6 @@ class Layer {
         packed_(workspace),
         packed_projection_(workspace + ConvScratch<A>::padded(columns_.elements())) {}
 
-  int64_t workspace_bytes() const { return packed_bytes(columns_) + packed_bytes(outputs_); }
-
   void run() {
     pack_transposed<T>(a_.w, columns_, packed_);
     if (a_.projection) pack_transposed<T>(a_.projection, outputs_, packed_projection_);

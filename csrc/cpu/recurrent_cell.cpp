@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "cpu/tanh.h"
+#include "cpu/exp_forms.h"
 #include "cpu/wide.h"
 
 namespace gg {

@@ -21,6 +21,21 @@ namespace {
 constexpr int kDeltaThreads = 256;
 constexpr int kDeltaLanes = 8;
 
+/// V elements `step` apart, widened; those from `count` on are 0 and not touched.
+template <class A, int V, class T>
+GG_DEVICE Vec<A, V> read_group(const T* p, int64_t step, int count, bool vector) {
+  Vec<A, V> values;
+  if (vector && count >= V) {
+    const Vec<T, V> whole = load_vec<V>(p);
+#pragma unroll
+    for (int i = 0; i < V; i++) values[i] = convert<A>(whole[i]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < V; i++) values[i] = i < count ? convert<A>(p[i * step]) : A(0);
+  }
+  return values;
+}
+
 template <class A>
 __global__ void __launch_bounds__(kDeltaThreads)
     sum_delta(const __grid_constant__ AttentionProblem p) {

@@ -178,6 +178,26 @@ GG_DEVICE void decode_scores(const AttentionProblem& p, const DecodeShared<S, R>
   }
 }
 
+/// Adds four values by their weights.
+template <int S, int R>
+GG_DEVICE void add_values(const AttentionProblem& p, int64_t b, int64_t g, int key, int end,
+                          const float (&weight)[R][kAtOnce], DecodeSums<S, R>& sums) {
+#pragma unroll
+  for (int s = 0; s < S; s++) {
+    if (s * kSlice >= p.d) break;
+    Vec<float, 8> v[kAtOnce];
+    read_keys(p, p.v, p.v.offset(b, g, 0), key, end, s * kSlice + threadIdx.x % kLanes * 8, v);
+#pragma unroll
+    for (int r = 0; r < R; r++) {
+#pragma unroll
+      for (int e = 0; e < kAtOnce; e++) {
+#pragma unroll
+        for (int c = 0; c < 8; c++) sums.out[r][8 * s + c] += weight[r][e] * v[e][c];
+      }
+    }
+  }
+}
+
 /// The block's queries and what each sees.
 template <int S, int R>
 GG_DEVICE void load_queries(const AttentionProblem& p, DecodeShared<S, R>& shared, int64_t b,
@@ -225,8 +245,7 @@ GG_DEVICE void finish(const AttentionProblem& p, const DecodePlan& plan, DecodeS
   if (lane < kLanes) {
 #pragma unroll
     for (int r = 0; r < R; r++) {
-      shared.top[warp][r] = sums.top[r];
-      shared.sum[warp][r] = sums.sum[r];
+      if (lane == 0) shared.top[warp][r] = sums.top[r], shared.sum[warp][r] = sums.sum[r];
 #pragma unroll
       for (int c = 0; c < 8 * S; c++) {
         shared.out[warp][r][c / 8 * kSlice + lane * 8 + c % 8] = sums.out[r][c];
@@ -280,21 +299,7 @@ __global__ void __launch_bounds__(kThreads)
     float score[R][kAtOnce] = {};
     decode_scores(p, shared, b, g, row, key, static_cast<int>(end), score);
     sums.weigh(score);
-#pragma unroll
-    for (int s = 0; s < S; s++) {
-      if (s * kSlice >= p.d) break;
-      Vec<float, 8> v[kAtOnce];
-      read_keys(p, p.v, p.v.offset(b, g, 0), key, static_cast<int>(end),
-                s * kSlice + threadIdx.x % kLanes * 8, v);
-#pragma unroll
-      for (int r = 0; r < R; r++) {
-#pragma unroll
-        for (int e = 0; e < kAtOnce; e++) {
-#pragma unroll
-          for (int c = 0; c < 8; c++) sums.out[r][8 * s + c] += score[r][e] * v[e][c];
-        }
-      }
-    }
+    add_values(p, b, g, key, static_cast<int>(end), score, sums);
   }
   sums.join_warp();
   finish(p, plan, shared, b, g, row, split, sums);

@@ -41,6 +41,7 @@ void start_padded(Stream stream, const AttentionProblem& p) {
 
 bool attention_mma_takes(const AttentionProblem& p, DType dtype) {
   const int code = gemm_device().code;
+  if (p.heads * (p.m / 16 + 1) > 0x7fffffff) return false;  // a block counts its tiles in int
   if (dtype == DType::f16 && code >= 75 && p.d <= 128) return true;
   return (dtype == DType::f16 || dtype == DType::bf16) && code >= 80 && p.d <= 256;
 }

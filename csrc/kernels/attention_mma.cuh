@@ -5,7 +5,8 @@
 
 namespace gg {
 
-/// float16 from sm_75 on (there D up to 128), bfloat16 from sm_80 on; D up to 256; any strides.
+/// float16 from sm_75 on (there D up to 128), bfloat16 from sm_80 on; D up to 256; any
+/// strides; H M below 2^31 tiles of 16 queries.
 bool attention_mma_takes(const AttentionProblem& p, DType dtype);
 
 /// o and lse, every element of them.

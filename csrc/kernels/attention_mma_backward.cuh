@@ -37,9 +37,10 @@ struct GradWork {
   RowBounds<Shape::kRows> bounds;
   SeenColumns seen[kAttentionWarps];
   LanePlaces places;
+  ScoreScale scale;
   int64_t batch, head, group;  ///< head: of q, or by keys of k; group: of k
   int row0, part;              ///< the block's first row, and its part of the columns of D
-  int first, end, last_head;   ///< columns and heads to visit
+  int first, end, tiles;       ///< columns to visit, and in how many tiles of y, all heads together
   float lse[Shape::kOwnQueries], delta[Shape::kOwnQueries];  ///< of the block's rows
 };
 
@@ -88,11 +89,10 @@ struct GradBlock {
   const AttentionProblem& p;
   GradWork<Shape>& work;
   char* const shared;
-  const ScoreScale scale;
 
   __device__ __forceinline__ GradBlock(const AttentionProblem& problem, GradWork<Shape>& w,
                                        char* dynamic)
-      : p(problem), work(w), shared(dynamic), scale(problem) {}
+      : p(problem), work(w), shared(dynamic) {}
 
   __device__ __forceinline__ int line() const { return warp_id() * 16 * kGroups; }
   __device__ __forceinline__ int rows() const { return kByKeys ? p.n : p.m; }
@@ -149,6 +149,7 @@ struct GradBlock {
     const int row0 = place.tile / Shape::kParts * kRows;
     work.places.template fill<kD>();
     if (threadIdx.x == 0) {
+      work.scale = score_scale(p);
       work.batch = place.batch, work.head = place.head;
       work.group = kByKeys ? place.head : place.head / p.per_group;
       work.row0 = row0, work.part = place.tile % Shape::kParts;
@@ -158,9 +159,10 @@ struct GradBlock {
     const SeenColumns all = work.bounds.seen(0, kRows, kRows);
     if (lane_id() == 0) work.seen[warp_id()] = mine;
     if (threadIdx.x == 0) {
-      const int64_t heads = kByKeys ? p.per_group : 1, head = first_head();
-      work.first = all.begin / kColumns * kColumns, work.end = all.end;
-      work.last_head = static_cast<int>(all.begin < all.end ? head + heads : head);
+      const int first = all.begin / kColumns * kColumns;
+      const int tiles = all.begin < all.end ? (all.end - first + kColumns - 1) / kColumns : 0;
+      work.first = first, work.end = all.end;
+      work.tiles = kByKeys ? tiles * static_cast<int>(p.per_group) : tiles;
     }
     if constexpr (!kByKeys) fill_query_values();
     __syncthreads();
@@ -195,23 +197,25 @@ struct GradBlock {
   __device__ __forceinline__ void probabilities(Scores& s, const GradStep& at,
                                                 const float* of_column) const {
     const ScoreTile tile{work.row0 + line(), at.column};
-    if (scale.special) bring_to_powers<T, kByKeys>(s, p, scale, work.batch, at.head, tile);
+    if (work.scale.special)
+      bring_to_powers<T, kByKeys>(s, p, work.scale, work.batch, at.head, tile);
     if (!work.seen[warp_id()].holds(at.column, kColumns)) {
       hide_scores<kPairs, kGroups>(work.bounds, line(), tile, [&](int pair, int g, int h, int e) {
         s[pair][g][h][e] = -INFINITY;
       });
     }
     const auto lse = lse_of(of_column);
-    if (scale.special) {
+    if (work.scale.special) {
       // A row of nothing but the most negative numbers: lse is too coarse there, and p at most 1.
       for_each_score<kPairs, kGroups>([&](int pair, int g, int h, int e) {
         float& x = s[pair][g][h][e];
         x = x > lse(pair, g, h, e) ? lse(pair, g, h, e) : x;
       });
     }
+    const float factor = work.scale.factor;
     for_each_score<kPairs, kGroups>([&](int pair, int g, int h, int e) {
       float& x = s[pair][g][h][e];
-      x = exp2_approx(x * scale.factor - lse(pair, g, h, e));
+      x = exp2_approx(x * factor - lse(pair, g, h, e));
     });
   }
 
@@ -283,21 +287,18 @@ struct GradBlock {
     begin(grid);
     Sums sums = {}, sums2 = {};
     GradStep at{first_head(), work.first};
-    if (at.head < work.last_head) load(at, 0);
-    int number = 0;
+    int number = stages - 1;
+    // With two stages, round -1 only loads: the code of a load is there once.
 #pragma unroll 1
-    while (at.head < work.last_head) {
-      const GradStep next = at.next(work);
-      const bool more = next.head < work.last_head;
-      wait_for_tiles<kAsync>();
-      if (stages == 2 && more) load(next, number ^ 1);
+    for (int tile = 1 - stages; tile < work.tiles; tile++, number ^= stages - 1) {
+      const bool ahead = stages == 2 && tile >= 0;
+      if (stages == 2) wait_for_tiles<kAsync>();
+      if (tile + stages <= work.tiles) load(ahead ? at.next(work) : at, number ^ (stages - 1));
+      if (stages == 1) wait_for_tiles<kAsync>();
+      if (tile < 0) continue;
       if (work.seen[warp_id()].meets(at.column, kColumns)) step(at, number, sums, sums2);
-      if (stages == 1) {
-        __syncthreads();
-        if (more) load(next, 0);
-      }
-      number ^= stages - 1;
-      at = next;
+      if (stages == 1) __syncthreads();
+      at = at.next(work);
     }
     store(kByKeys ? p.dk : p.dq, 0, sums, static_cast<float>(p.scale));
     if constexpr (kByKeys) {

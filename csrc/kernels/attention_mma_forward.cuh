@@ -18,51 +18,60 @@ struct ForwardShape {
   static constexpr int kBytes = (kRows + 2 * kKeys) * kRowBytes<kD>;
 };
 
-/// A warp's queries: the largest score of each row, in its lane's own units, the sum of
-/// exponentials in the columns that this lane holds, and that of p v.
-template <int Columns, int Groups>
-struct OnlineSoftmax {
-  float top[2 * Groups], total[2 * Groups] = {}, sums[Columns][Groups][2][4] = {};
+/// Of each thread's rows: the largest score, in its lane's own units, and the sum of exponentials
+/// in the columns that the thread holds. In shared memory, each thread's own.
+template <int Groups>
+struct SoftmaxRows {
+  float top[2 * Groups][kAttentionThreads], total[2 * Groups][kAttentionThreads];
 
-  __device__ __forceinline__ OnlineSoftmax() {
-#pragma unroll
-    for (int r = 0; r < 2 * Groups; r++) top[r] = -INFINITY;
-  }
-
-  /// s becomes exp(s - top); what was summed before is brought to the new top.
-  template <int Pairs>
-  __device__ __forceinline__ void step(float (&s)[Pairs][Groups][2][4], float factor) {
-    float base[2 * Groups], correction[2 * Groups];
+  __device__ __forceinline__ void clear() {
 #pragma unroll
     for (int r = 0; r < 2 * Groups; r++) {
-      float best = top[r];
-#pragma unroll
-      for (int i = 0; i < Pairs * 4; i++) {
-        best = fmaxf(best, s[i / 4][r / 2][i / 2 % 2][r % 2 * 2 + i % 2]);
-      }
-      best = fmaxf(best, shuffle_xor(best, 1));
-      best = fmaxf(best, shuffle_xor(best, 2));
-      base[r] = best == -INFINITY ? 0.0f : best * factor;
-      correction[r] = exp2_approx(top[r] * factor - base[r]);
-      top[r] = best, total[r] *= correction[r];
+      top[r][threadIdx.x] = -INFINITY, total[r][threadIdx.x] = 0;
     }
-    for_each_score<Pairs, Groups>([&](int pair, int g, int h, int e) {
-      float& x = s[pair][g][h][e];
-      x = exp2_approx(x * factor - base[2 * g + e / 2]);
-      total[2 * g + e / 2] += x;
-    });
-    for_each_score<Columns, Groups>(
-        [&](int pair, int g, int h, int e) { sums[pair][g][h][e] *= correction[2 * g + e / 2]; });
   }
 };
 
+/// s becomes exp(s - top); what was summed before, p v too, is brought to the new top.
+template <int Pairs, int Columns, int Groups>
+GG_DEVICE void softmax_step(float (&s)[Pairs][Groups][2][4], float factor,
+                            SoftmaxRows<Groups>& rows, float (&sums)[Columns][Groups][2][4]) {
+  float base[2 * Groups], correction[2 * Groups], total[2 * Groups];
+#pragma unroll
+  for (int r = 0; r < 2 * Groups; r++) {
+    const float before = rows.top[r][threadIdx.x];
+    float best = before;
+#pragma unroll
+    for (int i = 0; i < Pairs * 4; i++) {
+      best = fmaxf(best, s[i / 4][r / 2][i / 2 % 2][r % 2 * 2 + i % 2]);
+    }
+    best = fmaxf(best, shuffle_xor(best, 1));
+    best = fmaxf(best, shuffle_xor(best, 2));
+    base[r] = best == -INFINITY ? 0.0f : best * factor;
+    correction[r] = exp2_approx(before * factor - base[r]);
+    rows.top[r][threadIdx.x] = best;
+    total[r] = rows.total[r][threadIdx.x] * correction[r];
+  }
+  for_each_score<Columns, Groups>(
+      [&](int pair, int g, int h, int e) { sums[pair][g][h][e] *= correction[2 * g + e / 2]; });
+  for_each_score<Pairs, Groups>([&](int pair, int g, int h, int e) {
+    float& x = s[pair][g][h][e];
+    x = exp2_approx(x * factor - base[2 * g + e / 2]);
+    total[2 * g + e / 2] += x;
+  });
+#pragma unroll
+  for (int r = 0; r < 2 * Groups; r++) rows.total[r][threadIdx.x] = total[r];
+}
+
 /// What a block knows of its work. In shared memory, for registers are scarce: what is read after
 /// a barrier does not stay in one over the loop.
-template <class T, int Rows>
+template <class T, int Groups>
 struct ForwardWork {
-  RowBounds<Rows> bounds;
+  RowBounds<64 * Groups> bounds;
+  SoftmaxRows<Groups> rows;
   SeenColumns seen[kAttentionWarps];
   LanePlaces places;
+  ScoreScale scale;
   HeadRows<T> k, v;
   int64_t batch, head;
   int row0;  ///< the block's first query
@@ -74,22 +83,21 @@ struct ForwardBlock {
   static constexpr int kGroups = Shape::kGroups, kRows = Shape::kRows, kKeys = Shape::kKeys;
   static constexpr int kPairs = Shape::kPairs;
   static constexpr bool kAsync = !Turing;
+  static_assert(Shape::kBytes + sizeof(ForwardWork<T, kGroups>) <= 99 * 1024, "sm_86 has 99 KiB");
   using Scores = float[kPairs][kGroups][2][4];
-  using Rows = OnlineSoftmax<kD / 16, kGroups>;
+  using Sums = float[kD / 16][kGroups][2][4];
 
   const AttentionProblem& p;
-  ForwardWork<T, kRows>& work;
+  ForwardWork<T, kGroups>& work;
   char *const q_tile, *const k_tile, *const v_tile;
-  const ScoreScale scale;
 
-  __device__ __forceinline__ ForwardBlock(const AttentionProblem& problem, ForwardWork<T, kRows>& w,
-                                          char* shared)
+  __device__ __forceinline__ ForwardBlock(const AttentionProblem& problem,
+                                          ForwardWork<T, kGroups>& w, char* shared)
       : p(problem),
         work(w),
         q_tile(shared),
         k_tile(shared + kRows * kRowBytes<kD>),
-        v_tile(k_tile + kKeys * kRowBytes<kD>),
-        scale(problem) {}
+        v_tile(k_tile + kKeys * kRowBytes<kD>) {}
 
   /// The warp's first row in the block's tile.
   __device__ __forceinline__ int line() const { return warp_id() * 16 * kGroups; }
@@ -105,7 +113,9 @@ struct ForwardBlock {
     const AttentionPlace place(grid);
     const int row0 = place.tile * kRows;
     work.places.template fill<kD>();
+    work.rows.clear();
     if (threadIdx.x == 0) {
+      work.scale = score_scale(p);
       const int64_t group = place.head / p.per_group;
       work.k = head_rows<T>(p.k, place.batch, group, p.d);
       work.v = head_rows<T>(p.v, place.batch, group, p.d);
@@ -118,7 +128,6 @@ struct ForwardBlock {
     if (all.begin < all.end) {
       const HeadRows<T> q = head_rows<T>(p.q, place.batch, place.head, p.d);
       load_rows<kD, kRows, kAsync>(q_tile, q, row0, p.m);
-      load(work.k, k_tile, all.begin / kKeys * kKeys, all.end);
     }
     return all;
   }
@@ -126,7 +135,7 @@ struct ForwardBlock {
   /// Bias and hidden keys.
   __device__ __forceinline__ void edit(Scores& s, int key0) const {
     const ScoreTile at{work.row0 + line(), key0};
-    if (scale.special) bring_to_powers<T, false>(s, p, scale, work.batch, work.head, at);
+    if (work.scale.special) bring_to_powers<T, false>(s, p, work.scale, work.batch, work.head, at);
     if (work.seen[warp_id()].holds(key0, kKeys)) return;
     hide_scores<kPairs, kGroups>(work.bounds, line(), at, [&](int pair, int g, int h, int e) {
       s[pair][g][h][e] = -INFINITY;
@@ -143,45 +152,50 @@ struct ForwardBlock {
     });
   }
 
-  __device__ __forceinline__ void finish(const Rows& rows) const {
+  __device__ __forceinline__ void finish(const Sums& sums) const {
     const int first = work.row0 + line();
     const float kept = p.dropout.state ? static_cast<float>(p.dropout.factor) : 1.0f;
     float factor[2 * kGroups];
 #pragma unroll
     for (int r = 0; r < 2 * kGroups; r++) {
-      float total = rows.total[r];
+      float total = work.rows.total[r][threadIdx.x];
       total += shuffle_xor(total, 1);
       total += shuffle_xor(total, 2);
       factor[r] = total == 0 ? 0.0f : kept / total;  // 0: the row sees no key
       const int row = first + 8 * r + lane_id() / 4;
       if (lane_id() % 4 != 0 || row >= p.m) continue;
       static_cast<float*>(p.lse.data)[p.lse.offset(work.batch, work.head, row)] =
-          total == 0 ? -INFINITY : rows.top[r] * scale.factor * kLn2 + logf(total);
+          total == 0 ? -INFINITY
+                     : work.rows.top[r][threadIdx.x] * work.scale.factor * kLn2 + logf(total);
     }
     store_rows<T, kD>(head_rows<T>(p.o, work.batch, work.head, p.d),
-                      q_tile + line() * kRowBytes<kD>, first, p.m, 0, rows.sums, factor);
+                      q_tile + line() * kRowBytes<kD>, first, p.m, 0, sums, factor);
   }
 
   __device__ __forceinline__ void run(const AttentionGrid& grid) const {
     const SeenColumns all = begin(grid);
-    Rows rows;
+    Sums sums = {};
     const char* const q = q_tile + line() * kRowBytes<kD>;
+    const int first = all.begin / kKeys * kKeys;
+    // A round before the first only loads keys: the code of that load is there once.
 #pragma unroll 1
-    for (int key0 = all.begin / kKeys * kKeys; key0 < all.end; key0 += kKeys) {
+    for (int key0 = first - kKeys; key0 < all.end; key0 += kKeys) {
+      const bool meets = key0 >= first && work.seen[warp_id()].meets(key0, kKeys);
       Scores s;
-      wait_for_tiles<kAsync>();
-      load(work.v, v_tile, key0, all.end);
-      const bool meets = work.seen[warp_id()].meets(key0, kKeys);
-      if (meets) row_products<T, Turing, kD>(s, q, k_tile, work.places);
+      if (key0 >= first) {
+        wait_for_tiles<kAsync>();
+        load(work.v, v_tile, key0, all.end);
+        if (meets) row_products<T, Turing, kD>(s, q, k_tile, work.places);
+      }
       wait_for_tiles<kAsync>();
       if (key0 + kKeys < all.end) load(work.k, k_tile, key0 + kKeys, all.end);
       if (!meets) continue;
       edit(s, key0);
-      rows.step(s, scale.factor);
+      softmax_step(s, work.scale.factor, work.rows, sums);
       drop(s, key0);
-      add_products<T, Turing, kD>(rows.sums, s, v_tile, work.places, 0);
+      add_products<T, Turing, kD>(sums, s, v_tile, work.places, 0);
     }
-    finish(rows);
+    finish(sums);
   }
 };
 
@@ -191,7 +205,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     attention_mma(const __grid_constant__ AttentionProblem p, const AttentionGrid grid) {
   constexpr bool runs = Turing ? kDeviceBelow80 : kDeviceHas80;
   if constexpr (runs) {
-    GG_SHARED(work, ForwardWork<T, ForwardShape<T, kD, Turing>::kRows>);
+    using Work = ForwardWork<T, ForwardShape<T, kD, Turing>::kGroups>;
+    GG_SHARED(work, Work);
     ForwardBlock<T, kD, Turing>(p, work, shared_dynamic<char>()).run(grid);
   } else {
     __trap();  // the host does not launch it

@@ -192,13 +192,13 @@ GG_DEVICE void add_bias(float (&s)[Pairs][Groups][2][4], float factor, const Hea
 struct ScoreScale {
   float to_powers, factor;
   bool special;
-
-  __device__ __forceinline__ explicit ScoreScale(const AttentionProblem& p) {
-    to_powers = static_cast<float>(p.scale) * kLog2E;
-    special = p.bias.data || !(to_powers > 0);
-    factor = special ? 1.0f : to_powers;
-  }
 };
+
+GG_DEVICE ScoreScale score_scale(const AttentionProblem& p) {
+  const float to_powers = static_cast<float>(p.scale) * kLog2E;
+  const bool special = p.bias.data || !(to_powers > 0);
+  return {to_powers, special ? 1.0f : to_powers, special};
+}
 
 /// What `special` asks for.
 template <class T, bool ByKeys, int Pairs, int Groups>

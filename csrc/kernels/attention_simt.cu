@@ -83,7 +83,7 @@ struct OnlineSoftmax {
 };
 
 template <class A, int S, int R, int C>
-__global__ void __launch_bounds__(kWarp* kSimtWarps)
+__global__ void __launch_bounds__(kWarp* kSimtWarps, 2)
     attend(const __grid_constant__ AttentionProblem p, const SimtLaunch start) {
   using Tile = SimtTile<A, S, R, C>;
   const int warps = blockDim.x / kWarp, rows = warps * Tile::kWarpRows;

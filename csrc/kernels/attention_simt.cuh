@@ -77,35 +77,28 @@ GG_DEVICE void with_attention_storage(DType dtype, F f) {
   }
 }
 
-/// V elements `step` apart, widened; those from `count` on are 0 and not touched.
-template <class A, int V, class T>
-GG_DEVICE Vec<A, V> read_group(const T* p, int64_t step, int count, bool vector) {
-  Vec<A, V> values;
-  if (vector && count >= V) {
-    const Vec<T, V> whole = load_vec<V>(p);
-#pragma unroll
-    for (int i = 0; i < V; i++) values[i] = convert<A>(whole[i]);
-  } else {
-#pragma unroll
-    for (int i = 0; i < V; i++) values[i] = i < count ? convert<A>(p[i * step]) : A(0);
-  }
-  return values;
+/// Element `at` of an array of that dtype, widened.
+template <class A>
+GG_DEVICE A widened(DType dtype, const void* data, int64_t at) {
+  A value = 0;
+  with_attention_storage<A>(
+      dtype, [&](auto zero) { value = convert<A>(static_cast<const decltype(zero)*>(data)[at]); });
+  return value;
 }
 
-/// V elements to p, rounded; those from `count` on are left out.
-template <class A, int V, class T>
-GG_DEVICE void write_group(T* p, int64_t step, int count, bool vector, const Vec<A, V>& values) {
+/// V elements of shared memory to global memory, `step` apart, rounded; none from `count` on.
+template <int V, class A, class T>
+GG_DEVICE void put_group(T* to, const A* from, int64_t step, int count, bool vector) {
   if (vector && count >= V) {
-    Vec<T, V> whole;
+    const Vec<A, V> whole = load_vec<V>(from);
+    Vec<T, V> values;
 #pragma unroll
-    for (int i = 0; i < V; i++) whole[i] = convert<T>(values[i]);
-    store_vec(p, whole);
-  } else {
-#pragma unroll
-    for (int i = 0; i < V; i++) {
-      if (i < count) p[i * step] = convert<T>(values[i]);
-    }
+    for (int i = 0; i < V; i++) values[i] = convert<T>(whole[i]);
+    store_vec(to, values);
+    return;
   }
+#pragma unroll 1
+  for (int i = 0; i < V && i < count; i++) to[i * step] = convert<T>(from[i]);
 }
 
 /// Rows first .. end - 1 and then rows of zeros, `rows` in all, of columns from `column` on, at
@@ -121,24 +114,29 @@ GG_DEVICE void load_slice(A* to, int pitch, int rows, const AttentionTensor& x, 
   int row = t / groups;
   to += row * pitch + group * V;
   const int step = blockDim.x / groups;
-  if (async && x.vector && p.dtype == (sizeof(A) == 8 ? DType::f64 : DType::f32)) {
-    const A* from = static_cast<const A*>(x.data) + base + (int64_t{first} + row) * x.row;
+  const int64_t from = base + (int64_t{first} + row) * x.row, stride = step * x.row;
+  const bool direct = x.vector && p.dtype == (sizeof(A) == 8 ? DType::f64 : DType::f32);
+  const A* source = static_cast<const A*>(x.data) + from;
+  if (direct && async) {
     const int bytes = (left < V ? left : V) * static_cast<int>(sizeof(A));
 #pragma unroll 2
-    for (; row < rows; row += step, to += step * pitch, from += step * x.row) {
-      cp_async<16>(to, from, first + row < end ? bytes : 0);
+    for (; row < rows; row += step, to += step * pitch, source += stride) {
+      cp_async<16>(to, source, first + row < end ? bytes : 0);
     }
     return;
   }
+  if constexpr (kDeviceBelow80) {
+    for (; direct && left >= V && row < rows; row += step, to += step * pitch, source += stride) {
+      store_vec(to, first + row < end ? load_vec<V>(source) : Vec<A, V>{});
+    }
+  }
 #pragma unroll 1
-  for (; row < rows; row += step, to += step * pitch) {
+  for (int64_t at = from; row < rows; row += step, to += step * pitch, at += stride) {
     const int count = first + row < end ? left : 0;
-    const int64_t at = base + (count ? (int64_t{first} + row) * x.row : 0);
-    with_attention_storage<A>(p.dtype, [&](auto zero) {
-      using T = decltype(zero);
-      store_vec(to,
-                read_group<A, V>(static_cast<const T*>(x.data) + at, x.column, count, x.vector));
-    });
+#pragma unroll 1
+    for (int i = 0; i < V; i++) {
+      to[i] = i < count ? widened<A>(p.dtype, x.data, at + i * x.column) : A(0);
+    }
   }
 }
 
@@ -176,11 +174,11 @@ GG_DEVICE void store_rows(const AttentionTensor& y, int64_t offset, int first, i
   for (int e = lane; e < Tile::kWarpRows * groups; e += kWarp) {
     const int row = e / groups, column = e % groups * V;
     if (first + row >= end) break;
-    const Vec<A, V> group = load_vec<V>(rows + row * Tile::kRowPitch + column);
+    const A* const group = rows + row * Tile::kRowPitch + column;
     const int64_t to = offset + (int64_t{first} + row) * y.row + column * y.column;
     with_attention_storage<A>(p.dtype, [&](auto zero) {
       using T = decltype(zero);
-      write_group(static_cast<T*>(y.data) + to, y.column, p.d - column, y.vector, group);
+      put_group<V>(static_cast<T*>(y.data) + to, group, y.column, p.d - column, y.vector);
     });
   }
 }

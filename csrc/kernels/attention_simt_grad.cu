@@ -83,8 +83,55 @@ GG_DEVICE void add_gradient(Feed& feed, const A* weights, int d, A (&out)[S][R][
   }
 }
 
+/// A block's queries, and what it has summed up for them.
 template <class A, int S, int R, int C>
-__global__ void __launch_bounds__(kWarp* kSimtWarps)
+struct QueryGradients {
+  using Tile = SimtTile<A, S, R, C>;
+  A dq[S][R][8] = {};
+
+  /// One tile of keys.
+  __device__ void add(const AttentionProblem& p, const SimtWindow& w, SimtFeed<A, Tile>& feed,
+                      const GradShared<A, Tile>& shared, int warp_row) {
+    const int own = warp_row + threadIdx.x % kWarp / 8, lane = threadIdx.x % 8;
+    const int first = w.row + threadIdx.x % kWarp / 8;
+    A* const own_weights = shared.weights + own * Tile::kWeightPitch;
+    A acc[R][C];
+    form_products<Tile>(feed, shared.first + own * Tile::kRowPitch, p.d, acc);
+    form_scores<Tile, Side::queries>(p, w, shared.weights + warp_row * Tile::kWeightPitch,
+                                     own_weights + lane, acc);
+#pragma unroll
+    for (int i = 0; i < R; i++) {
+      const QueryNumbers<A> query(p, w.b, w.h, first + 4 * i);
+#pragma unroll
+      for (int j = 0; j < C; j++) {
+        own_weights[i * 4 * Tile::kWeightPitch + 8 * j + lane] = probability(acc[i][j], query.lse);
+      }
+    }
+    form_products<Tile>(feed, shared.second + own * Tile::kRowPitch, p.d, acc);
+    SimtDropout<Side::queries, R, C> dropout(p);
+    dropout.draw(p, w);
+#pragma unroll
+    for (int i = 0; i < R; i++) {
+      const QueryNumbers<A> query(p, w.b, w.h, first + 4 * i);
+#pragma unroll
+      for (int j = 0; j < C; j++) {
+        A& weight = own_weights[i * 4 * Tile::kWeightPitch + 8 * j + lane];
+        weight = score_grad(weight, dropout.apply(acc[i][j], i, j), query.delta);
+        store_dbias(p, w, first + 4 * i, w.column + lane + 8 * j, weight);
+      }
+    }
+    add_gradient<Tile>(feed, own_weights, p.d, dq);
+  }
+
+  __device__ static void store_dbias(const AttentionProblem& p, const SimtWindow& w, int i, int j,
+                                     A ds) {
+    if (!p.dbias.data || i >= p.m || j >= p.n) return;
+    static_cast<A*>(p.dbias.data)[p.dbias.offset(w.b, w.h, i, j)] = ds;
+  }
+};
+
+template <class A, int S, int R, int C>
+__global__ void __launch_bounds__(kWarp* kSimtWarps, 2)
     attend_dq(const __grid_constant__ AttentionProblem p, const SimtLaunch start) {
   using Tile = SimtTile<A, S, R, C>;
   const int rows = blockDim.x / kWarp * Tile::kWarpRows;
@@ -100,47 +147,16 @@ __global__ void __launch_bounds__(kWarp* kSimtWarps)
   SimtFeed<A, Tile> feed(p, p.k, p.v, shared.stages, at.b, at.head / p.per_group, 1, keys, 3, 0b010,
                          start.async);
   const int warp_row = threadIdx.x / kWarp * Tile::kWarpRows;
-  const int own = warp_row + threadIdx.x % kWarp / 8, lane = threadIdx.x % 8;
-  A* const own_weights = shared.weights + own * Tile::kWeightPitch;
-  A dq[S][R][8] = {};
-  SimtDropout<Side::queries, R, C> dropout(p);
+  QueryGradients<A, S, R, C> sums;
   for (int tile = keys.begin; tile < keys.end; tile += Tile::kColumns) {
     const SimtWindow window{at.b, at.head, at.first + warp_row, tile, shared.seen + warp_row};
-    A acc[R][C];
-    form_products<Tile>(feed, shared.first + own * Tile::kRowPitch, p.d, acc);
-    form_scores<Tile, Side::queries>(p, window, shared.weights + warp_row * Tile::kWeightPitch,
-                                     own_weights + lane, acc);
-#pragma unroll
-    for (int i = 0; i < R; i++) {
-      const QueryNumbers<A> query(p, at.b, at.head, at.first + own + 4 * i);
-#pragma unroll
-      for (int j = 0; j < C; j++) {
-        own_weights[i * 4 * Tile::kWeightPitch + 8 * j + lane] = probability(acc[i][j], query.lse);
-      }
-    }
-    form_products<Tile>(feed, shared.second + own * Tile::kRowPitch, p.d, acc);
-    dropout.draw(p, window);
-#pragma unroll
-    for (int i = 0; i < R; i++) {
-      const int row = at.first + own + 4 * i;
-      const QueryNumbers<A> query(p, at.b, at.head, row);
-#pragma unroll
-      for (int j = 0; j < C; j++) {
-        A& weight = own_weights[i * 4 * Tile::kWeightPitch + 8 * j + lane];
-        weight = score_grad(weight, dropout.apply(acc[i][j], i, j), query.delta);
-        const int column = tile + lane + 8 * j;
-        if (p.dbias.data && row < p.m && column < p.n) {
-          static_cast<A*>(p.dbias.data)[p.dbias.offset(at.b, at.head, row, column)] = weight;
-        }
-      }
-    }
-    add_gradient<Tile>(feed, own_weights, p.d, dq);
+    sums.add(p, window, feed, shared, warp_row);
   }
   A scale[R];
 #pragma unroll
   for (int i = 0; i < R; i++) scale[i] = static_cast<A>(p.scale);
   store_rows<Tile>(p.dq, p.dq.offset(at.b, at.head, 0), at.first + warp_row, at.first + at.count,
-                   dq, scale, shared.first + warp_row * Tile::kRowPitch, p);
+                   sums.dq, scale, shared.first + warp_row * Tile::kRowPitch, p);
 }
 
 /// A block's keys, and what it has summed up for them.
@@ -190,7 +206,7 @@ struct KeyGradients {
 };
 
 template <class A, int S, int R, int C>
-__global__ void __launch_bounds__(kWarp* kSimtWarps)
+__global__ void __launch_bounds__(kWarp* kSimtWarps, 2)
     attend_dkv(const __grid_constant__ AttentionProblem p, const SimtLaunch start) {
   using Tile = SimtTile<A, S, R, C>;
   const int rows = blockDim.x / kWarp * Tile::kWarpRows;

@@ -36,7 +36,8 @@ struct Rows {
   RowSplit split;
 };
 
-template <class W>
+/// A word is N of W.
+template <class W, int N>
 __global__ void __launch_bounds__(kThreads)
     look_up(const Rows p, const int64_t* index, const W* weight, W* y, int64_t* flag) {
   const int64_t size = p.positions.size * p.split.row;
@@ -48,9 +49,9 @@ __global__ void __launch_bounds__(kThreads)
       if (d == 0) flag_index_error(flag, FlagCode::embedding, v, p.limit, 0);
       v = 0;
     }
-    W word{};
-    if (p.limit > 0) word = weight[v * p.weight_row + d * p.weight_step];
-    y[p.positions.offset(1, j) + d * p.y_step] = word;
+    Vec<W, N> word{};
+    if (p.limit > 0) word = load_vec<N>(weight + (v * p.weight_row + d * p.weight_step) * N);
+    store_vec(y + (p.positions.offset(1, j) + d * p.y_step) * N, word);
   }
 }
 
@@ -82,10 +83,10 @@ Rows make_rows(const Lookup& lookup, const Array& weight, const Array& y, int64_
   return rows;
 }
 
-template <class W>
+template <class W, int N = 1>
 void run(Stream stream, const Rows& rows, const Array& weight, const Array& index, const Array& y,
          const Array& flag) {
-  launch(look_up<W>, grid_for(rows.positions.size * rows.split.row), kThreads, 0, stream, rows,
+  launch(look_up<W, N>, grid_for(rows.positions.size * rows.split.row), kThreads, 0, stream, rows,
          index.as<const int64_t>(), weight.as<const W>(), y.as<W>(), flag.as<int64_t>());
 }
 
@@ -155,9 +156,9 @@ void embedding(Stream stream, const Array& weight, const Array& index, const Arr
     case 4:
       return run<uint32_t>(stream, rows, weight, index, y, flag);
     case 8:
-      return run<uint64_t>(stream, rows, weight, index, y, flag);
+      return run<uint32_t, 2>(stream, rows, weight, index, y, flag);
     default:
-      return run<uint4>(stream, rows, weight, index, y, flag);
+      return run<uint32_t, 4>(stream, rows, weight, index, y, flag);
   }
 }
 

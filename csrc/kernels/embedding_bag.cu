@@ -129,6 +129,24 @@ GG_DEVICE void write_bag(const Bags& p, const BagArrays<T>& arrays, int64_t b, i
   }
 }
 
+/// Joins the parts of a team's slices, in order, to that of slice 0. All threads of the block call.
+template <class A, int V>
+GG_DEVICE void join_slices(const Bags& p, Part<A, V> (&parts)[kThreads], Part<A, V>& part) {
+  const int thread = static_cast<int>(threadIdx.x);
+  parts[thread] = part;
+  __syncthreads();
+  const bool first = thread / p.columns % p.slices == 0;
+  for (int s = 1; s < p.slices && first; s++) {
+    const Part<A, V>& other = parts[thread + s * p.columns];
+#pragma unroll
+    for (int v = 0; v < V; v++) {
+      part.take(v, other.value[v], other.winner[v], p.mode == Reduce::max);
+    }
+    part.count += other.count;
+  }
+  __syncthreads();
+}
+
 template <class T>
 __global__ void __launch_bounds__(kThreads, 2) sum_bags(const Bags p, const BagArrays<T> arrays) {
   using A = Acc<T>;
@@ -155,19 +173,7 @@ __global__ void __launch_bounds__(kThreads, 2) sum_bags(const Bags p, const BagA
       sum_part<T>(p, arrays, b, begin + length * slice / p.slices,
                   begin + length * (slice + 1) / p.slices, c, writes, part);
     }
-    if (p.slices > 1) {
-      parts[thread] = part;
-      __syncthreads();
-      for (int s = 1; s < p.slices && slice == 0; s++) {
-        const Part<A, V>& other = parts[thread + s * p.columns];
-#pragma unroll
-        for (int v = 0; v < V; v++) {
-          part.take(v, other.value[v], other.winner[v], p.mode == Reduce::max);
-        }
-        part.count += other.count;
-      }
-      __syncthreads();
-    }
+    if (p.slices > 1) join_slices(p, parts, part);
     if (!present || slice != 0) continue;
     write_bag<T>(p, arrays, b, c, part);
     if (writes) arrays.count[b * p.count_stride] = part.count;
@@ -210,7 +216,7 @@ void embedding_bag(Stream stream, const Array& weight, const Array& index, const
          bag.stride[0],
          count.stride[0],
          mode,
-         moves_in_vectors(weight),
+         weight.shape[1] > 0 && moves_in_vectors(weight),
          1,
          1};
   if (p.bags == 0) return;

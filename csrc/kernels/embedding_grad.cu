@@ -90,7 +90,7 @@ struct Sums {
     const int64_t slots = runs.n / kSlice + 1;
     return ((i != start ? slots : 0) + i / kSlice) * padded();
   }
-  /// Columns of a slot: whole vectors.
+  /// Columns of a slot: whole vectors, of 16 bytes and of what they are summed in.
   GG_HD int64_t padded() const { return (width + 7) / 8 * 8; }
 };
 
@@ -160,11 +160,10 @@ __global__ void __launch_bounds__(kThreads, 3)
     if (whole) {
       store_row(p, dweight, key, c, end - begin, sum);
     } else {
-      A* const slot = partials + p.slot(begin, start) + c;
+      Vec<A, V> part;
 #pragma unroll
-      for (int v = 0; v < V; v++) {
-        if (c + v < p.width) slot[v] = sum[v];
-      }
+      for (int v = 0; v < V; v++) part[v] = sum[v];
+      store_vec(partials + p.slot(begin, start) + c, part);
     }
   }
 }

@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(32 * kDotWarps, sizeof(Sum<T>) == 8 ? 3 : 4)
   for (int c = 0; c < 4; c++) b[c] = at.b + (at.col + c < g.n ? at.col + c : g.n - 1) * g.b.row;
 
   A acc[kSkinnyRows][4] = {};
-  const bool vector = g.a.vector && g.b.vector;
+  const bool vector = g.a.vector && g.a.along_k && g.b.vector && g.b.along_k;
   const int step = whole_block ? 32 * W * kDotWarps : 32 * W;
   for (int64_t k = at.k0 + W * (whole_block ? t : lane); k < at.k_end && active; k += step) {
     if (vector && k + W <= at.k_end) {

@@ -6,7 +6,8 @@
 // their states: recurrent_product.cuh. gates, y [T, B, ...] dense along the last axis; h of the
 // step before is read from a buffer of padded rows, written beside y, so that any H is read in
 // vectors and samples that have ended keep theirs. What does not depend on the step before (w, the
-// gates) is loaded while that step still runs (programmatic dependent launch, sm_90 and up).
+// gates) is loaded while that step still runs (programmatic dependent launch, where the code was
+// compiled for sm_90 and up). Small layers on sm_90a: recurrent_hopper.cu.
 //
 // Accumulates in float32 (float64 for float64), c carried so; h rounded at each step, as is what a
 // projection reads. float32 by `precision`, as gemm. Results =. Deterministic: warps' parts of k
@@ -45,14 +46,30 @@ GG_DEVICE void load_gates(const Layer<T>& s, const StepFactors<T>& p, const Mome
   }
 }
 
+/// What lstm and gru carry to this launch.
+template <class T>
+GG_DEVICE Carried<T> load_carried(const Layer<T>& s, const StepFactors<T>& p, const Moment<T>& now,
+                                  const Pair& pair) {
+  Carried<T> carried = {};
+  if (!p.gate_rows || pair.sample >= p.rows || pair.first >= p.units) return carried;
+  if (s.c && now.i == 0) {
+    carried.c = convert<Acc<T>>(s.c0(pair.sample, pair.first));
+  } else if (s.c) {
+    carried.c = s.c[pair.sample * s.hidden + pair.first];
+  }
+  if (carries_h(s) && !s.inner.data) {
+    carried.h = now.before.data[pair.sample * now.before.pitch + pair.first];
+  }
+  return carried;
+}
+
 template <class T>
 GG_DEVICE void finish_pair(const Layer<T>& s, const StepFactors<T>& p, const Moment<T>& now,
                            const StepPlace& at, const Pair& pair, Acc<T> (&gates)[N],
-                           const Acc<T> (&sums)[N]) {
+                           const Acc<T> (&sums)[N], Carried<T>& carried) {
   const int64_t sample = pair.sample, first = pair.first;
   if (sample >= p.rows || first >= p.units) return;
   const bool active = has_step(s, s.time(now.i), sample);
-  Carried<T> carried{};
   if (!p.gate_rows) {
 #pragma unroll
     for (int f = 0; f < N; f++) {
@@ -63,11 +80,8 @@ GG_DEVICE void finish_pair(const Layer<T>& s, const StepFactors<T>& p, const Mom
     }
     return;
   }
-  Acc<T>* const c = s.c ? s.c + sample * s.hidden + first : nullptr;
-  if (c) carried.c = now.i == 0 ? convert<Acc<T>>(s.c0(sample, first)) : *c;
-  if (carries_h(s) && !s.inner.data) carried.h = now.before.data[sample * now.before.pitch + first];
   gated_unit(s, now, sample, first, gates, sums, active, carried);
-  if (c) *c = carried.c;
+  if (s.c) s.c[sample * s.hidden + first] = carried.c;
 }
 
 template <class Product, class T = typename Product::T>
@@ -89,6 +103,11 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     Product product(p, at);
     grid_dependency_wait();
     grid_dependency_launch();
+    Carried<T> carried[pairs];
+#pragma unroll
+    for (int i = 0; i < pairs; i++) {
+      carried[i] = load_carried(s, p, now, Pair(at, i * Product::kThreads + threadIdx.x));
+    }
     product.run(parts);
     __syncthreads();
 #pragma unroll
@@ -97,7 +116,7 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
       A sums[N];
 #pragma unroll
       for (int f = 0; f < N; f++) sums[f] = sum_parts<A, N>(parts, pair.row, 8 * f + pair.unit);
-      finish_pair(s, p, now, place, pair, gates[i], sums);
+      finish_pair(s, p, now, place, pair, gates[i], sums, carried[i]);
     }
   } else {
     __trap();  // the host does not launch it

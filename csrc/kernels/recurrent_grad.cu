@@ -23,23 +23,39 @@ namespace {
 
 constexpr int N = 2;  // fragments of a block
 
-/// Brings what is carried from the launch before, finishes the unit, and takes it along.
+/// Where a unit keeps what it carries from launch to launch; null where that is nothing.
 template <class T>
-GG_DEVICE void finish_carried(const GradLayer<T>& s, const GradMoment<T>& now, int64_t sample,
-                              int64_t unit, const UnitInput<T>& in, Acc<T> dh) {
-  const bool own = now.stage != Stage::units || !s.projects;
-  Acc<T>* const past = s.past && own ? s.past + sample * s.outputs + unit : nullptr;
-  Acc<T>* const dc = s.dc && now.stage == Stage::units ? s.dc + sample * s.hidden + unit : nullptr;
-  CarriedGrad<Acc<T>> carried = {};
-  if (now.i == 0) {
-    carried = first_carried(s, now.stage, sample, unit);
-  } else {
-    if (past) carried.past = *past;
-    if (dc) carried.dc = *dc;
+struct CarriedPlace {
+  Acc<T>*past, *dc;
+
+  __device__ CarriedPlace(const GradLayer<T>& s, Stage stage, int64_t sample, int64_t unit) {
+    const bool own = stage != Stage::units || !s.projects;
+    past = s.past && own ? s.past + sample * s.outputs + unit : nullptr;
+    dc = s.dc && stage == Stage::units ? s.dc + sample * s.hidden + unit : nullptr;
   }
-  finish_unit(s, now, sample, unit, in, dh, carried);
-  if (past) *past = carried.past;
-  if (dc) *dc = carried.dc;
+};
+
+template <class T>
+GG_DEVICE CarriedGrad<Acc<T>> load_carried(const GradLayer<T>& s, const GradMoment<T>& now,
+                                           int64_t sample, int64_t unit) {
+  if (now.i == 0) return first_carried(s, now.stage, sample, unit);
+  const CarriedPlace<T> from(s, now.stage, sample, unit);
+  return {from.past ? *from.past : Acc<T>(0), from.dc ? *from.dc : Acc<T>(0)};
+}
+
+/// Units that a thread finishes.
+template <class Product>
+constexpr int kEach = kStepRows * kStepUnits / Product::kThreads * N;
+
+/// f(e, row, column) for those units, by number e, that the result has.
+template <class Product, class F>
+GG_DEVICE void for_each_unit(const StepPlace& at, F f) {
+#pragma unroll
+  for (int e = 0; e < kEach<Product>; e++) {
+    const int pair = e / N * Product::kThreads + threadIdx.x;
+    const int row = pair / kStepUnits, column = e % N * kStepUnits + pair % kStepUnits;
+    if (row < at.rows && column < at.units) f(e, row, column);
+  }
 }
 
 template <class Product, class T = typename Product::T>
@@ -49,33 +65,30 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
                         const __grid_constant__ GradMoment<T> now) {
   using A = typename Product::A;
   if constexpr (Product::kRuns) {
-    constexpr int pairs = kStepRows * kStepUnits / Product::kThreads;
     GG_SHARED(parts, StepParts<A, N>);
     GG_SHARED(place, StepPlace);  // for the end: until then registers are scarce
     const StepPlace at(p, N);
     if (threadIdx.x == 0) place = at;
-    UnitInput<T> in[pairs][N];
-#pragma unroll
-    for (int e = 0; e < pairs * N; e++) {
-      const int pair = e / N * Product::kThreads + threadIdx.x;
-      const int row = pair / kStepUnits, column = e % N * kStepUnits + pair % kStepUnits;
-      in[e / N][e % N] = {};
-      if (row >= at.rows || column >= at.units) continue;
-      in[e / N][e % N] = load_unit(s, now.i, now.stage, at.row0 + row, at.unit0 + column);
-    }
+    UnitInput<T> in[kEach<Product>] = {};
+    CarriedGrad<A> carried[kEach<Product>] = {};
+    for_each_unit<Product>(at, [&](int e, int row, int column) {
+      in[e] = load_unit(s, now.i, now.stage, at.row0 + row, at.unit0 + column);
+    });
     Product product(p, at);
     grid_dependency_wait();
     grid_dependency_launch();
+    for_each_unit<Product>(at, [&](int e, int row, int column) {
+      carried[e] = load_carried(s, now, at.row0 + row, at.unit0 + column);
+    });
     product.run(parts);
     __syncthreads();
-#pragma unroll
-    for (int e = 0; e < pairs * N; e++) {
-      const int pair = e / N * Product::kThreads + threadIdx.x;
-      const int row = pair / kStepUnits, column = e % N * kStepUnits + pair % kStepUnits;
-      if (row >= place.rows || column >= place.units) continue;
-      finish_carried(s, now, place.row0 + row, place.unit0 + column, in[e / N][e % N],
-                     sum_parts<A, N>(parts, row, column));
-    }
+    for_each_unit<Product>(place, [&](int e, int row, int column) {
+      const int64_t sample = place.row0 + row, unit = place.unit0 + column;
+      finish_unit(s, now, sample, unit, in[e], sum_parts<A, N>(parts, row, column), carried[e]);
+      const CarriedPlace<T> to(s, now.stage, sample, unit);
+      if (to.past) *to.past = carried[e].past;
+      if (to.dc) *to.dc = carried[e].dc;
+    });
   } else {
     __trap();  // the host does not launch it
   }

@@ -1,5 +1,5 @@
 // One step back through a recurrent layer, unit by unit: what recurrent_grad.cu and
-// recurrent_grad_cluster.cu do with the sums of a step's product.
+// recurrent_grad_hopper.cu do with the sums of a step's product.
 #pragma once
 
 #include "kernels/recurrent_launch.cuh"
@@ -145,7 +145,7 @@ GG_DEVICE CarriedGrad<Acc<T>> first_carried(const GradLayer<T>& s, Stage stage, 
   return carried;
 }
 
-/// recurrent_grad_cluster.cu: the whole walk in one launch, where that is possible (else false).
+/// recurrent_grad_hopper.cu: the whole walk in one launch, where that is possible (else false).
 /// product: of every step but the first; du: two buffers of padded rows. T: f16, bf16 or float.
 template <class T>
 bool launch_recurrent_grad_cluster(Stream stream, StepMath math, const GradLayer<T>& layer,

@@ -1,4 +1,4 @@
-// One step of a recurrent layer, unit by unit: what recurrent.cu and recurrent_cluster.cu do with
+// One step of a recurrent layer, unit by unit: what recurrent.cu and recurrent_hopper.cu do with
 // the sums of a step's product.
 #pragma once
 
@@ -119,7 +119,7 @@ GG_DEVICE void gated_unit(const Layer<T>& s, const Moment<T>& now, int64_t sampl
   }
 }
 
-/// recurrent_cluster.cu: the whole sequence in one launch, where that is possible (else false).
+/// recurrent_hopper.cu: the whole sequence in one launch, where that is possible (else false).
 /// `product` is the first step's; states: two buffers of padded rows. T: f16, bf16 or float.
 template <class T>
 bool launch_recurrent_cluster(Stream stream, StepMath math, const Layer<T>& layer,

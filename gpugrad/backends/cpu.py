@@ -204,7 +204,10 @@ def gemm(
     if alpha != 1:
         quiet.run(np.multiply, y, alpha, y)
     if bias is not None:
-        quiet.run(np.add, y, bias, y)
+        if y.size >= _LARGE:
+            native.binary(0, "add", y, bias, y)
+        else:
+            quiet.run(np.add, y, bias, y)
     if act == "relu":
         quiet.run(np.maximum, y, 0, out=y)
     elif act == "tanh":

@@ -117,6 +117,7 @@ def test_gemm(backend: Backend, dtype: str) -> None:
 def test_gemm_layouts(backend: Backend, dtype: str, left: str) -> None:
     for right in LAYOUTS:
         hold(backend, dtype, ((19, 45), (45, 38)), (left, right))
+        hold(backend, dtype, ((19, 40), (40, 8)), (left, right))  # columns are few, and aligned
         hold(backend, dtype, ((2, 5, 8), (2, 8, 3)), (left, right), bias=True)
 
 

@@ -33,13 +33,12 @@ TURNED += [((2, 3, 30), (3, 15)), ((2, 5, 3, 32), (5, 1, 16)), ((1, 2, 2400), (2
 def test_rotary(backend: Backend, dtype: str, interleaved: bool) -> None:
     kind = dtypes.name(dtypes.accumulation(dtypes.as_dtype(dtype)))
     for number, (shape, angles) in enumerate(TURNED):
-        for layout in (LAYOUTS[number % 6], "contiguous"):
-            x, numpy = place(backend, values(shape, dtype, number), layout)
+        for any_layout in (True, False):
+            layouts = [LAYOUTS[(number + i) % 6] if any_layout else "contiguous" for i in (0, 2, 4)]
+            x, numpy = place(backend, values(shape, dtype, number), layouts[0])
             angle = values(angles, "float64", 1, 3.0)
-            (cos, c), (sin, s) = (
-                place(backend, f(angle).astype(kind), LAYOUTS[(number + shift) % 6])
-                for shift, f in ((2, np.cos), (4, np.sin))
-            )
+            cos, c = place(backend, np.cos(angle).astype(kind), layouts[1])
+            sin, s = place(backend, np.sin(angle).astype(kind), layouts[2])
             inverse = number % 2 == 1
             got = backend.kernels.rotary(x, cos, sin, interleaved, inverse)
             rest = (interleaved, inverse)

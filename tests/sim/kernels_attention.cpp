@@ -118,6 +118,11 @@ CASE(attention_float32) {
   check_dense<float>({24, 65, 130});
 }
 
+CASE(attention_of_few_queries) {
+  check_dense<float>({40}, 3, 600);
+  check_dense<bf16>({136}, 1, 70);
+}
+
 CASE(attention_float64) {
   check_dense<double>({20});
 }

@@ -211,7 +211,8 @@ CASE(embedding_norms) {
 }
 
 CASE(embedding_bags) {
-  const int64_t shapes[][4] = {{3, 4, 6, 8}, {2, 90, 11, 5}, {40, 1, 5, 33}, {1, 300, 7, 140}};
+  const int64_t shapes[][4] = {
+      {3, 4, 6, 8}, {2, 90, 11, 5}, {40, 1, 5, 33}, {1, 300, 7, 140}, {2, 3, 5, 0}};
   for (const auto& s : shapes) {
     for (Reduce mode : {Reduce::sum, Reduce::mean, Reduce::max}) {
       check_bags<float>(s[0], s[1], s[2], s[3], mode);

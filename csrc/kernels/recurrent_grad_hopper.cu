@@ -49,7 +49,7 @@ class HeldWeights {
     }
   }
 
-  /// Past L1, which other multiprocessors' writes do not reach.
+  /// Nothing of du would be found in L1: the barrier empties it.
   /// zero: not a constant. Without it the compiler would convert all of a float32 w ahead of the
   /// steps, for which there are not the registers.
   __device__ __forceinline__ void multiply(const Rows2<const T>& du, uint32_t zero,
@@ -81,14 +81,7 @@ class HeldWeights {
       }
     }
     Math::finish(sums);
-    const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-#pragma unroll
-    for (int e = 0; e < 2 * kN; e++) {
-      const int f = e / 2, half = e % 2;
-      Vec<float, 2> pair;
-      pair[0] = sums.d[0][f][2 * half], pair[1] = sums.d[0][f][2 * half + 1];
-      store_vec(&parts[warp][8 * half + lane / 4][8 * f + lane % 4 * 2], pair);
-    }
+    store(sums.d[0], parts);
   }
 
  private:
@@ -99,6 +92,16 @@ class HeldWeights {
   static __device__ __forceinline__ const uint32_t* words(const T* p) {
     return reinterpret_cast<const uint32_t*>(p);
   }
+  static __device__ __forceinline__ void store(const float (&d)[kN][4], Parts& parts) {
+    const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+    for (int e = 0; e < 2 * kN; e++) {
+      const int f = e / 2, half = e % 2;
+      Vec<float, 2> pair;
+      pair[0] = d[f][2 * half], pair[1] = d[f][2 * half + 1];
+      store_vec(&parts[warp][8 * half + lane / 4][8 * f + lane % 4 * 2], pair);
+    }
+  }
 
   WarpChunks chunks_;
   int first_;
@@ -106,27 +109,44 @@ class HeldWeights {
   Words w_[kMostChunks][kN];
 };
 
-/// The units that a thread finishes: one of each 8 samples.
+/// The units that a thread finishes, of samples kApart from each other, and what it carries.
+template <class T>
 struct Seat {
+  static constexpr int kApart = kThreads / kClusterUnits;
+  using Inputs = UnitInput<T>[kEach][kThreads];  ///< each thread's own: registers are scarce
   int row, column;
   int64_t sample, unit;
+  CarriedGrad<float> carried[kEach] = {};
 
-  __device__ __forceinline__ Seat(int64_t row0, int64_t unit0) {
+  __device__ __forceinline__ Seat(const GradLayer<T>& s, int64_t row0, int64_t unit0) {
     row = static_cast<int>(threadIdx.x) / kClusterUnits;
     column = static_cast<int>(threadIdx.x) % kClusterUnits;
     sample = row0 + row, unit = unit0 + column;
+#pragma unroll
+    for (int e = 0; e < kEach; e++) {
+      if (there(s, e)) carried[e] = first_carried(s, Stage::units, sample + e * kApart, unit);
+    }
   }
-  static constexpr int kApart = kThreads / kClusterUnits;
-
-  template <class T>
   __device__ __forceinline__ bool there(const GradLayer<T>& s, int e) const {
     return sample + e * kApart < s.batch && unit < s.hidden;
   }
-  __device__ __forceinline__ float sum(const Parts& parts, int e) const {
-    float sum = parts[0][row + e * kApart][column];
+  __device__ __forceinline__ void load(const GradLayer<T>& s, int64_t i, Inputs& in) const {
 #pragma unroll
-    for (int w = 1; w < kWarps; w++) sum += parts[w][row + e * kApart][column];
-    return sum;
+    for (int e = 0; e < kEach; e++) {
+      if (!there(s, e)) continue;
+      in[e][threadIdx.x] = load_unit(s, i, Stage::units, sample + e * kApart, unit);
+    }
+  }
+  __device__ __forceinline__ void finish(const GradLayer<T>& s, const GradMoment<T>& now,
+                                         const Inputs& in, const Parts& parts) {
+#pragma unroll
+    for (int e = 0; e < kEach; e++) {
+      if (!there(s, e)) continue;
+      float dh = 0;
+#pragma unroll
+      for (int w = 0; w < kWarps && now.i > 0; w++) dh += parts[w][row + e * kApart][column];
+      finish_unit(s, now, sample + e * kApart, unit, in[e][threadIdx.x], dh, carried[e]);
+    }
   }
 };
 
@@ -136,41 +156,21 @@ __global__ void __launch_bounds__(kThreads, 1)
                            const __grid_constant__ StepFactors<T> p, T* even, T* odd) {
   if constexpr (kDeviceHasHopper) {
     GG_SHARED(parts, Parts);
+    GG_SHARED(inputs, typename Seat<T>::Inputs);
     const int64_t row0 = int64_t{blockIdx.x / cluster_size()} * kClusterRows;
     const int64_t unit0 = int64_t{cluster_rank()} * kClusterUnits;
     const HeldWeights<Math> w(p, unit0, row0);
-    const Seat seat(row0, unit0);
-    CarriedGrad<float> carried[kEach] = {};
-    GG_SHARED(inputs, UnitInput<T>[kEach][kThreads]);  // each thread's own: registers are scarce
-    const auto load = [&](int64_t i, Stage stage) {
-#pragma unroll
-      for (int e = 0; e < kEach; e++) {
-        if (!seat.there(s, e)) continue;
-        inputs[e][threadIdx.x] = load_unit(s, i, stage, seat.sample + e * seat.kApart, seat.unit);
-      }
-    };
-#pragma unroll
-    for (int e = 0; e < kEach; e++) {
-      if (!seat.there(s, e)) continue;
-      carried[e] = first_carried(s, Stage::units, seat.sample + e * seat.kApart, seat.unit);
-    }
-    load(0, Stage::units);
+    Seat<T> seat(s, row0, unit0);
+    if (s.steps > 0) seat.load(s, 0, inputs);
 #pragma unroll 1
     for (int64_t i = 0; i <= s.steps; i++) {
       const uint32_t zero = sizeof(T) == 4 ? static_cast<uint32_t>(i >> 62) : 0;
       if (i > 0) w.multiply({i % 2 ? even : odd, p.a_pitch}, zero, parts);
       __syncthreads();
       const Stage stage = i < s.steps ? Stage::units : Stage::first;
-      const GradMoment<T> now{i, stage, {i % 2 ? odd : even, p.a_pitch}};
-#pragma unroll
-      for (int e = 0; e < kEach; e++) {
-        if (!seat.there(s, e)) continue;
-        const float dh = i > 0 ? seat.sum(parts, e) : 0;
-        finish_unit(s, now, seat.sample + e * seat.kApart, seat.unit, inputs[e][threadIdx.x], dh,
-                    carried[e]);
-      }
+      seat.finish(s, {i, stage, {i % 2 ? odd : even, p.a_pitch}}, inputs, parts);
       cluster_arrive();
-      if (i + 1 < s.steps) load(i + 1, Stage::units);
+      if (i + 1 < s.steps) seat.load(s, i + 1, inputs);
       cluster_wait();
     }
   } else {

@@ -87,8 +87,8 @@ class HeldWeights {
   Words w_[kMostChunks][2];
 };
 
-/// The rows of h from row0 on to shared memory; those beyond the last repeat it. Past L1, which
-/// other multiprocessors' writes do not reach.
+/// The rows of h from row0 on to shared memory; those beyond the last repeat it. Nothing
+/// would be found in L1: the barrier empties it.
 template <class T>
 GG_DEVICE void stage_rows(const Rows2<const T>& h, int64_t row0, int64_t rows, int64_t k,
                           char* stage) {
@@ -132,6 +132,21 @@ struct Seat {
       if (there[r] && gate < count) gates[r][gate] = load_gate(s, t, sample + 8 * r, gate, unit);
     }
   }
+  __device__ __forceinline__ void finish(const Layer<T>& s, const Moment<T>& now, bool gated,
+                                         const float (&d)[2][4]) {
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+      if (!there[r]) continue;
+      const int64_t at = sample + 8 * r;
+      const bool active = has_step(s, s.time(now.i), at);
+      const float sums[kMostGates] = {d[0][2 * r], d[0][2 * r + 1], d[1][2 * r], d[1][2 * r + 1]};
+      if (gated) {
+        gated_unit(s, now, at, unit, gates[r], sums, active, carried[r]);
+      } else {
+        plain_unit(s, now, at, unit, gates[r][0] + sums[0], active, carried[r]);
+      }
+    }
+  }
 };
 
 template <class Math, class T = typename Math::Element>
@@ -157,19 +172,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       w.multiply(stage, d);
       const Rows2<T> next{i % 2 ? odd : even, pitch};
       const Moment<T> now{i, h, next, false};
-#pragma unroll
-      for (int r = 0; r < 2; r++) {
-        if (!seat.there[r]) continue;
-        const int64_t sample = seat.sample + 8 * r;
-        const bool active = has_step(s, s.time(i), sample);
-        const float sums[kMostGates] = {d[0][2 * r], d[0][2 * r + 1], d[1][2 * r], d[1][2 * r + 1]};
-        if (p.gate_rows) {
-          gated_unit(s, now, sample, seat.unit, seat.gates[r], sums, active, seat.carried[r]);
-        } else {
-          const float a = seat.gates[r][0] + sums[0];
-          plain_unit(s, now, sample, seat.unit, a, active, seat.carried[r]);
-        }
-      }
+      seat.finish(s, now, p.gate_rows != 0, d);
       h = {next.data, pitch};
       cluster_arrive();
       if (i + 1 < s.steps) seat.load_gates(s, count, s.time(i + 1));
