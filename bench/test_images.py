@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from memory import largest_resident
 from rivals import torch_module
 
 import gpugrad as gg
@@ -227,13 +228,6 @@ def peak_memory(library: ModuleType | Any, name: str, device: str) -> int:
     for _ in range(3):
         step()
     return largest_resident() - before
-
-
-def largest_resident() -> int:
-    """Bytes. (ru_maxrss would count the parent process too: exec keeps it.)"""
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return 1024 * int(line.split()[1])
 
 
 def peak_device_memory(library: ModuleType | Any, name: str) -> int:

@@ -85,7 +85,7 @@ from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, s
 from .tensor import Tensor, is_tensor, numel
 
 if TYPE_CHECKING:
-    from . import cuda, data, models, nn, optim, train, utils, vision
+    from . import cuda, data, models, nn, optim, text, train, utils, vision
     from .serialization import load, save
 
 __version__ = "0.1.0"
@@ -93,7 +93,7 @@ __version__ = "0.1.0"
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 
-_MODULES = ("cuda", "data", "models", "nn", "optim", "train", "utils", "vision")
+_MODULES = ("cuda", "data", "models", "nn", "optim", "text", "train", "utils", "vision")
 _FROM_SERIALIZATION = ("load", "save")
 
 

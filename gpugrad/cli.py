@@ -1,4 +1,5 @@
-"""The command line: `gpugrad train mnist|cifar10`, `gpugrad predict FILE.png`, `gpugrad doctor`.
+"""The command line: `gpugrad train mnist|cifar10|sentiment|lm`, `gpugrad pretrain bert`, `gpugrad
+finetune bert`, `gpugrad predict FILE.png|TEXT`, `gpugrad generate FOLDER`, `gpugrad doctor`.
 
 Exit status: 0 done, 1 `doctor` found something broken, 2 wrong input (one clear message, no
 traceback unless GPUGRAD_TRACEBACK=full), 130 Ctrl-C.
@@ -7,12 +8,12 @@ traceback unless GPUGRAD_TRACEBACK=full), 130 Ctrl-C.
 from __future__ import annotations
 
 import argparse
-import ast
-import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from gpugrad.cli_text import add_finetune, add_generate, add_pretrain, add_text_training
+from gpugrad.cli_values import not_negative, positive, positive_int, seed, setting
 from gpugrad.errors import GpugradError
 
 
@@ -51,7 +52,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="command")
     _add_train(commands)
+    add_pretrain(commands)
+    add_finetune(commands)
     _add_predict(commands)
+    add_generate(commands)
     _add_doctor(commands)
     return parser
 
@@ -81,9 +85,10 @@ _DATA_SETS = {  # name: (what it is, models with a recipe, the default one first
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train = commands.add_parser("train", help="train a model")
-    sets = train.add_subparsers(dest="dataset", metavar="data set", required=True)
+    sets = train.add_subparsers(dest="dataset", metavar="task", required=True)
     for name, (text, models, data) in _DATA_SETS.items():
         _add_training(sets.add_parser(name, help=text, description=_TRAINING), name, models, data)
+    add_text_training(sets)
 
 
 _TRAINING = "Options that are not given are those of the model's recipe."
@@ -93,11 +98,11 @@ def _add_training(parser: argparse.ArgumentParser, name: str, models: str, data:
     add = parser.add_argument
     default = models.split()[0]
     add("--model", metavar="MODEL", default=default, help=f"{models} (default: {default})")
-    add("--epochs", type=_positive_int, help="passes over the training set")
-    add("--batch-size", type=_positive_int, help="images in a step")
-    add("--lr", type=_positive, help="learning rate")
+    add("--epochs", type=positive_int, help="passes over the training set")
+    add("--batch-size", type=positive_int, help="images in a step")
+    add("--lr", type=positive, help="learning rate")
     add("--optimizer", help="adam, adamw, rmsprop or sgd")
-    add("--weight-decay", type=_not_negative, help="weight decay")
+    add("--weight-decay", type=not_negative, help="weight decay")
     add("--schedule", choices=["cosine", "constant", "triangle"], help="of the learning rate")
     add(
         "--precision",
@@ -107,13 +112,13 @@ def _add_training(parser: argparse.ArgumentParser, name: str, models: str, data:
     add(
         "--config",
         metavar="NAME=VALUE",
-        type=_setting,
+        type=setting,
         action="append",
         default=[],
         help="an argument of the model, such as width=32; may be repeated",
     )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    add("--seed", type=_seed, default=0, help="equal seeds give equal bits (default: %(default)s)")
+    add("--seed", type=seed, default=0, help="equal seeds give equal bits (default: %(default)s)")
     add("--data", metavar="DIR", help=data)
     add("--output", metavar="FILE", help=f"model file (default: {name}-MODEL.safetensors)")
     add("--checkpoint", metavar="FILE", help="written after each epoch, to resume from")
@@ -135,42 +140,39 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
-def _setting(text: str) -> tuple[str, object]:
-    """ "name=value" as (name, value): a Python number, list, ... where it is one, else a string."""
-    name, equals, value = text.partition("=")
-    if not (equals and name.isidentifier()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
-
-
 # ---- predict ---------------------------------------------------------------------------------
 
 
 def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     predict = commands.add_parser(
         "predict",
-        help="say which digit, or which thing, a picture shows",
+        help="say which digit or thing a picture shows, or what a text is",
         description="Prints the three most probable classes, the best first. Pictures of any size; "
-        "a digit dark on bright or bright on dark.",
+        "a digit dark on bright or bright on dark. A text where --model is a folder.",
     )
-    predict.add_argument("image", metavar="FILE.png", help="picture of one digit, or one thing")
+    predict.add_argument(
+        "input", metavar="FILE.png|TEXT", help="picture of one digit or one thing; or a text"
+    )
     predict.add_argument(
         "--model",
-        metavar="FILE",
+        metavar="FILE|DIR",
         default="mnist-mlp.safetensors",
-        help="model file written by `gpugrad train` (default: %(default)s)",
+        help="model file or folder written by `gpugrad train` (default: %(default)s)",
     )
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     predict.set_defaults(run=_predict)
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from gpugrad.train.predict import predict
+    if os.path.isdir(args.model) or (" " in args.input and not os.path.isfile(args.input)):
+        from gpugrad.train.predict_text import predict_text
 
-    for name, chance in predict(args.image, args.model, args.device)[:3]:
+        found = predict_text(args.input, args.model, args.device)
+    else:
+        from gpugrad.train.predict import predict
+
+        found = predict(args.input, args.model, args.device)
+    for name, chance in found[:3]:
         print(f"{name}  {100 * chance:6.2f} %")
     return 0
 
@@ -192,25 +194,3 @@ def _doctor(args: argparse.Namespace) -> int:
     from gpugrad.doctor import run
 
     return run(args.device)
-
-
-# ---- numbers ---------------------------------------------------------------------------------
-
-
-def _number(kind: Callable[[str], float], accept: Callable[[float], bool], wanted: str) -> Callable:
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and accept(value)):
-            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-        return value
-
-    return parse
-
-
-_positive_int = _number(int, lambda value: value > 0, "a positive integer")
-_positive = _number(float, lambda value: value > 0, "a positive number")
-_not_negative = _number(float, lambda value: value >= 0, "a number of at least 0")
-_seed = _number(int, lambda value: 0 <= value < 2**63, "an integer from 0 to 2^63 - 1")

@@ -41,3 +41,7 @@ class NonFiniteError(GpugradError, FloatingPointError):
 
 class GradcheckError(GpugradError, AssertionError):
     """A gradient is not what differences say."""
+
+
+class PackageError(GpugradError, ImportError):
+    """A package that only a part of gpugrad needs is not installed."""

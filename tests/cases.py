@@ -316,6 +316,7 @@ case("cat", lambda t, f, a, b: t.cat([a, b], 1), normal([(2, 3), (2, 4)], [(2, 0
 case("stack", lambda t, f, a, b: t.stack([a, b], -1), normal([(2, 3), (2, 3)]))
 
 import cases_images  # noqa: E402, F401 (adds the cases of images to the list)
+import cases_text  # noqa: E402, F401 (adds the cases of text to the list)
 
 BY_NAME = {each.name: each for each in CASES}
 assert len(BY_NAME) == len(CASES), "two cases have one name"

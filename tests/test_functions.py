@@ -118,6 +118,7 @@ def image(x: gg.Tensor, axes: int) -> gg.Tensor:
     return x.reshape(1, 1, *[1] * (axes - 1), x.numel())
 
 
+NETWORK = (False, 1, 0.0, False, False, False)
 ARGUMENTS: dict[str, Any] = {
     **{
         f"{kind}{n}d": lambda x, n=n: (image(x, n), image(x[0, :1], n))
@@ -186,6 +187,12 @@ ARGUMENTS: dict[str, Any] = {
     "clamp": lambda x: (x, 0.3, 0.6),
     "dropout": lambda x: (x, 0.5),
     "sub_": lambda x: (x,),
+    "lstm": lambda x: (x[None], (x[None], x[None]), [x[[0] * 8], x[[0] * 8]], *NETWORK),
+    "lstm_cell": lambda x: (x, (x, x), x[[0] * 8], x[[1] * 8]),
+    "gru": lambda x: (x[None], x[None], [x[[0] * 6], x[[0] * 6]], *NETWORK),
+    "gru_cell": lambda x: (x, x, x[[0] * 6], x[[1] * 6]),
+    **dict.fromkeys(("rnn_tanh", "rnn_relu"), lambda x: (x[None], x[None], [x, x], *NETWORK)),
+    **dict.fromkeys(("rnn_tanh_cell", "rnn_relu_cell"), lambda x: (x, x, x, x)),
 }
 INTEGERS = {
     **dict.fromkeys(["bitwise_and", "bitwise_or", "bitwise_xor"], lambda: (gg.tensor([1]),) * 2),

@@ -42,6 +42,25 @@ def test_second_order(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
+def test_create_graph_gives_the_same_gradient(case: Case) -> None:
+    """Fused operations have a kernel for the gradient, and a composed one that has a gradient."""
+    found = []
+    for create_graph in (False, True):
+        leaves = tensors(small(case)[0])
+        wanted = [leaf for leaf in leaves if leaf.requires_grad]
+        y = case.ours(*leaves)
+        dy = gg.tensor(np.cos(np.arange(y.numel()) * 0.7 + 0.3).reshape(y.shape), dtype=y.dtype)
+        found.append(
+            gg.autograd.grad(y, wanted, dy, create_graph=create_graph, materialize_grads=True)
+        )
+    for a, b in zip(*found, strict=True):
+        assert a is not None and b is not None
+        np.testing.assert_allclose(
+            b.detach().numpy(), a.detach().numpy(), rtol=1e-10, atol=1e-12, err_msg=case.name
+        )
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
 def test_input_used_twice(case: Case) -> None:
     """f(x) + f(x) has twice the gradient of f(x): nothing overwrites a shared gradient."""
     sample = small(case)[0]

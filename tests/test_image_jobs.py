@@ -16,7 +16,7 @@ import gpugrad as gg
 from gpugrad import cli, models, optim
 from gpugrad.data import CIFAR10, TensorDataset
 from gpugrad.errors import ArgumentError
-from gpugrad.train import airbench, cifar10, images
+from gpugrad.train import Checkpoint, airbench, cifar10, images
 from gpugrad.train import mnist as mnist_job
 from gpugrad.train.schedules import Triangle
 
@@ -168,7 +168,7 @@ def test_resumed_and_whole_are_equal(
     """Augmentation, alternating flips, lookahead, running statistics: to the bit."""
     common = ("--epochs", "6", "--batch-size", "64", *CIFAR_MODELS[model])
     assert train("cifar10", cifar, model, *common, "--output", "whole") == 0
-    save = images.Checkpoint.on_epoch_end
+    save = Checkpoint.on_epoch_end
     for stop in (2, 5):  # before and after the lookahead begins
 
         def interrupted(self: Any, trainer: Any, stop: int = stop) -> None:
@@ -176,10 +176,10 @@ def test_resumed_and_whole_are_equal(
             if trainer.epoch == stop:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(images.Checkpoint, "on_epoch_end", interrupted)
+        monkeypatch.setattr(Checkpoint, "on_epoch_end", interrupted)
         checkpoint = ("--checkpoint", "c") if stop == 2 else ("--resume", "c")
         assert train("cifar10", cifar, model, *common, "--output", "part", *checkpoint) == 130
-        monkeypatch.setattr(images.Checkpoint, "on_epoch_end", save)
+        monkeypatch.setattr(Checkpoint, "on_epoch_end", save)
     assert train("cifar10", cifar, model, *common, "--output", "part", "--resume", "c") == 0
     assert Path("whole").read_bytes() == Path("part").read_bytes()
 

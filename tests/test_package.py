@@ -37,6 +37,7 @@ FLOORS = (
     ("draws",),
     ("ops",),
     ("nn", "optim", "data", "serialization", "safetensors_file"),
+    ("text",),
     ("models", "train", "utils"),
     ("vision",),
     ("cli", "doctor"),

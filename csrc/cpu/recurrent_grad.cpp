@@ -7,7 +7,8 @@
 //
 // Accumulation: float32, float64 for float64, in the order of G H, so nothing depends on slices or
 // threads. Outputs: =. 2 B T G H R FLOP; bound by the fused multiply-adds, for small H by the
-// memory of saved and dgates.
+// memory of saved and dgates. Reached where recurrent.cpp says: 67 GFLOP/s with H 100, 105 with
+// 256. Subnormal numbers count as zeros: gradients of long sequences pass through them.
 #include "cpu/recurrent_problem.h"
 #include "ops/text.h"
 

@@ -14,6 +14,7 @@ from gpugrad.data.dataset import (
 from gpugrad.data.fashion import FashionMNIST
 from gpugrad.data.folder import DatasetFolder, ImageFolder
 from gpugrad.data.idx import read_idx
+from gpugrad.data.iterable import IterableDataset, ShuffleBuffer
 from gpugrad.data.loader import DataLoader
 from gpugrad.data.mnist import MNIST, load_mnist
 from gpugrad.data.sampler import (
@@ -37,9 +38,11 @@ __all__ = [
     "DatasetFolder",
     "FashionMNIST",
     "ImageFolder",
+    "IterableDataset",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
+    "ShuffleBuffer",
     "Subset",
     "SubsetRandomSampler",
     "TensorDataset",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import gpugrad as gg
 from gpugrad.data.collate import default_collate, default_convert
 from gpugrad.data.dataset import takes_batches
-from gpugrad.data.fetch import Fetcher
+from gpugrad.data.fetch import Fetcher, seeded
+from gpugrad.data.iterable import IterableDataset
 from gpugrad.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 from gpugrad.errors import ArgumentError, DeviceError
 from gpugrad.random import default_generator
@@ -32,8 +34,10 @@ class DataLoader:
     batch i is made with `random`, `numpy.random` and gpugrad's CPU generator seeded by a number
     drawn from the generator, plus i: random augmentation does not depend on num_workers either.
 
+    An IterableDataset is read from its front, in this process; batches end where it ends.
+
     Args:
-        dataset: has `__getitem__` and `__len__`.
+        dataset: has `__getitem__` and `__len__`, or is an IterableDataset.
         batch_size: items in a batch; None gives single items, not collated.
         shuffle: a new random order in each epoch.
         sampler: gives indices, in place of shuffle.
@@ -76,6 +80,9 @@ class DataLoader:
     ) -> None:
         _check_dataset(dataset)
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
+        self._streamed = isinstance(dataset, IterableDataset)
+        if self._streamed:
+            _check_streamed(shuffle, sampler, batch_sampler)
         _check_order(batch_size, shuffle, sampler, batch_sampler, drop_last)
         _warn_if_pinned(pin_memory)
         single = batch_size is None and batch_sampler is None
@@ -91,7 +98,7 @@ class DataLoader:
         self._on_device = takes_batches(dataset) and collate_fn is None and not single
         self.collate_fn = collate_fn or (default_convert if single else default_collate)
         self.sampler = self._own_sampler() if sampler is None else sampler
-        if batch_sampler is None and batch_size is not None:
+        if batch_sampler is None and batch_size is not None and not self._streamed:
             batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
         self.batch_sampler = batch_sampler
 
@@ -101,11 +108,19 @@ class DataLoader:
         return SequentialSampler(self.dataset)
 
     def __len__(self) -> int:
-        """Number of batches (of items, with batch_size=None)."""
+        """Number of batches (of items, with batch_size=None).
+
+        Raises TypeError for an IterableDataset that does not know its length.
+        """
+        if self._streamed:
+            items, size = len(self.dataset), self.batch_size or 1
+            return items // size if self.drop_last else -(-items // size)
         batches = self.sampler if self.batch_sampler is None else self.batch_sampler
         return len(batches)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Any]:
+        if self._streamed:
+            return self._streamed_batches()
         if self._on_device:
             return self._plain_batches() if self._plain_order else self._chosen_batches()
         if self.num_workers:
@@ -156,6 +171,18 @@ class DataLoader:
         for i, indices in enumerate(batches):
             yield fetch(indices, seed + i)
 
+    def _streamed_batches(self) -> Iterator[Any]:
+        seed = int(gg.randint(0, 2**31 - 1, (1,), generator=self.generator).item())
+        items = iter(self.dataset)
+        while True:
+            found = list(itertools.islice(items, self.batch_size or 1))
+            if not found or (self.drop_last and len(found) < (self.batch_size or 1)):
+                return
+            with seeded(seed):
+                batch = self.collate_fn(found[0] if self.batch_size is None else found)
+            yield batch
+            seed += 1
+
     def _worker_batches(self) -> Iterator[Any]:
         fetch, batches, seed = self._tasks()
         pool = self._pool or self._new_pool(fetch)
@@ -182,7 +209,19 @@ class DataLoader:
         )
 
 
+def _check_streamed(shuffle: bool | None, sampler: Any, batch_sampler: Any) -> None:
+    given = {"shuffle": shuffle, "sampler": sampler, "batch_sampler": batch_sampler}
+    wrong = [name for name, value in given.items() if value]
+    if wrong:
+        raise ArgumentError(
+            f"DataLoader: {wrong[0]} with an IterableDataset, which comes in its own order.\n"
+            "  Mix it with gpugrad.data.ShuffleBuffer."
+        )
+
+
 def _check_dataset(dataset: Any) -> None:
+    if isinstance(dataset, IterableDataset):
+        return
     for method in ("__getitem__", "__len__"):
         if not hasattr(dataset, method):
             raise ArgumentError(

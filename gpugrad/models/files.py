@@ -44,7 +44,7 @@ def save_model(
     content = {
         "kind": KIND,
         "name": registry.name_of(model),
-        "config": cast(registry.Configurable, model).config,
+        "config": registry.config_of(cast(registry.Configurable, model)),
         "classes": list(classes),
         "info": info or {},
         "state": dict(model.state_dict()),

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 class Configurable(Protocol):
-    """A model that knows the arguments it was made with, so that it can be saved and made again."""
+    """A model that knows the arguments it was made with, so that it can be saved and made again:
+    as a dictionary, or an object that gives one by `to_dict()`."""
 
     @property
-    def config(self) -> dict[str, Any]: ...
+    def config(self) -> Any: ...
 
 
 _MODELS: dict[str, Callable[..., Any]] = {}
@@ -42,6 +43,17 @@ def register(name: str) -> Callable[[_T], _T]:
 def names() -> list[str]:
     """All registered names."""
     return sorted(_MODELS)
+
+
+def classes() -> list[type]:
+    """The classes among what is registered."""
+    return [made_by for made_by in _MODELS.values() if isinstance(made_by, type)]
+
+
+def config_of(model: Configurable) -> dict[str, Any]:
+    """The keyword arguments that make a registered model again."""
+    config: Any = model.config
+    return dict(config) if isinstance(config, dict) else config.to_dict()
 
 
 def is_own(name: str) -> bool:

@@ -13,6 +13,7 @@ from ..autograd import Function
 from ..errors import ArgumentError
 from ..ops import channel_shuffle, cross_entropy, linear, nll_loss, one_hot, sigmoid, softplus, tanh
 from ..ops import log_sigmoid as logsigmoid
+from ..ops.attention import attention, rotary, scaled_dot_product_attention
 from ..ops.conv import (
     conv1d,
     conv2d,
@@ -21,7 +22,10 @@ from ..ops.conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
+from ..ops.embedding import embedding
+from ..ops.embedding_bag import embedding_bag
 from ..ops.grid import affine_grid, grid_sample
+from ..ops.linear_loss import linear_cross_entropy
 from ..ops.pad import pad
 from ..ops.pool_functions import (
     adaptive_avg_pool1d,
@@ -47,6 +51,7 @@ from ..ops.resample import interpolate, pixel_shuffle, pixel_unshuffle, upsample
 from ..ops.sampling import channel_dropout
 from ..ops.unfold import fold, unfold
 from ..tensor import Tensor
+from .attention_functions import multi_head_attention_forward
 from .loss_functions import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -57,6 +62,8 @@ from .loss_functions import (
     smooth_l1_loss,
 )
 from .norm_functions import (
+    add_layer_norm,
+    add_rms_norm,
     batch_norm,
     group_norm,
     instance_norm,
@@ -72,7 +79,10 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
+    "add_layer_norm",
+    "add_rms_norm",
     "affine_grid",
+    "attention",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
@@ -92,6 +102,8 @@ __all__ = [
     "dropout2d",
     "dropout3d",
     "elu",
+    "embedding",
+    "embedding_bag",
     "fold",
     "gelu",
     "grid_sample",
@@ -105,6 +117,7 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "linear",
+    "linear_cross_entropy",
     "local_response_norm",
     "log_softmax",
     "logsigmoid",
@@ -119,6 +132,7 @@ __all__ = [
     "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "nll_loss",
     "normalize",
     "one_hot",
@@ -128,6 +142,8 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "rotary",
+    "scaled_dot_product_attention",
     "sigmoid",
     "silu",
     "smooth_l1_loss",

@@ -12,7 +12,7 @@ from ..autograd.function import describe, mixed_devices
 from ..dtype import accumulation
 from ..errors import ArgumentError, DeviceError, ShapeError
 from ..ops.convert import in_format_of
-from ..ops.normalisation import BatchNorm, GroupNorm, LayerNorm
+from ..ops.normalisation import AddLayerNorm, BatchNorm, GroupNorm, LayerNorm
 from ..ops.operands import check_tensor, demand_floating
 from ..ops.pool import AvgPool
 from ..tensor import Tensor
@@ -177,6 +177,57 @@ def rms_norm(
     return result
 
 
+def add_layer_norm(
+    input: Tensor,
+    residual: Tensor,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> tuple[Tensor, Tensor]:
+    """(layer_norm(s), s) with s = input + residual, by one kernel; beyond PyTorch.
+
+    input and residual of one shape and dtype; the other arguments are layer_norm's.
+    """
+    return _add_norm("add_layer_norm", input, residual, normalized_shape, weight, bias, eps, True)
+
+
+def add_rms_norm(
+    input: Tensor,
+    residual: Tensor,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """(rms_norm(s), s) with s = input + residual, by one kernel; beyond PyTorch."""
+    return _add_norm("add_rms_norm", input, residual, normalized_shape, weight, None, eps, False)
+
+
+def _add_norm(
+    name: str,
+    input: Tensor,
+    residual: Tensor,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float | None,
+    centred: bool,
+) -> tuple[Tensor, Tensor]:
+    x = _input(name, input, residual, weight, bias)
+    if residual.shape != x.shape or residual.dtype != x.dtype:
+        raise ShapeError(
+            f"{name}: input and residual must have one shape and dtype; got {describe(x)}, "
+            f"{describe(residual)}."
+        )
+    shape = _check_rows(name, x, normalized_shape)
+    vectors = _vectors(name, x, shape, weight=weight, bias=bias)
+    eps = float(np.finfo(accumulation(x.dtype)).eps if eps is None else eps)
+    result: tuple[Tensor, Tensor] = AddLayerNorm.apply(
+        x, *vectors, residual, shape=shape, eps=eps, centred=centred
+    )
+    return result
+
+
 def group_norm(
     input: Tensor,
     num_groups: int,
@@ -272,6 +323,8 @@ def local_response_norm(
 
 
 __all__ = [
+    "add_layer_norm",
+    "add_rms_norm",
     "batch_norm",
     "group_norm",
     "instance_norm",

@@ -156,8 +156,18 @@ from .reduction import (
     var,
 )
 from .resample import crop, pixel_shuffle, pixel_unshuffle
-from .sampling import bernoulli, dropout
+from .sampling import bernoulli, dropout, sample
 from .selection import clamp, masked_fill, nan_to_num, where
+from .sequences import (
+    gru,
+    gru_cell,
+    lstm,
+    lstm_cell,
+    rnn_relu,
+    rnn_relu_cell,
+    rnn_tanh,
+    rnn_tanh_cell,
+)
 from .views import (
     broadcast_tensors,
     broadcast_to,
@@ -185,7 +195,7 @@ NON_DIFFERENTIABLE: dict[str, str] = {
     ),
     **dict.fromkeys(("argmax", "argmin", "nonzero", "count_nonzero", "one_hot"), "integer result"),
     "floor_divide": "whole-number result, constant between jumps",
-    "bernoulli": "a random draw",
+    **dict.fromkeys(("bernoulli", "sample"), "a random draw"),
     "crop": "moves pixels of any dtype; for the images of a data set",
 }
 """Operations without derivative, and why. Their results never require a gradient."""

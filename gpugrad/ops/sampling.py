@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .. import dtype as dtypes
@@ -133,3 +134,31 @@ def random_(
     state, call = generator_of(generator, self.backend).draw(self.backend)
     y = self.backend.kernels.uniform(state, call, low, high, self.shape, self.dtype)
     return overwrite_raw("random_", self, y)
+
+
+def sample(
+    logits: Tensor,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    generator: Generator | None = None,
+) -> Tensor:
+    """A class for each row of logits [B, V], int64 [B], drawn from softmax(logits / temperature).
+
+    top_k: only from the most probable (0: all; Fan et al. 2018); top_p: of these, only from the
+    fewest that together have that share of the probability (Holtzman et al. 2020). temperature 0:
+    the most probable, the first of equals. NaN counts as -infinity. No gradient.
+    """
+    name = "sample"
+    demand_floating(name, check_tensor(name, logits))
+    if logits.ndim != 2 or logits.shape[1] == 0:
+        raise ShapeError(f"{name}: logits must be [B, V] with V > 0; got {describe(logits)}.")
+    if not 0 <= temperature < math.inf or top_k < 0 or not 0.0 < top_p <= 1.0:
+        raise ArgumentError(
+            f"{name}: temperature must be finite and at least 0, top_k at least 0 and top_p in (0, 1]; got "
+            f"temperature={temperature}, top_k={top_k}, top_p={top_p}."
+        )
+    state, call = generator_of(generator, logits.backend).draw(logits.backend)
+    kernels = logits.backend.kernels
+    y = kernels.sample(logits.data, float(temperature), int(top_k), float(top_p), state, call)
+    return Tensor(y, logits.backend)

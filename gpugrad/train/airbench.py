@@ -15,7 +15,7 @@ from gpugrad.train.loaders import Batches
 from gpugrad.train.recipe import ImageData, Recipe, final_accuracy
 
 if TYPE_CHECKING:
-    from gpugrad.train.images import Options
+    from gpugrad.train.job import Options
     from gpugrad.train.trainer import Trainer
 
 BIAS_SCALE = 64.0

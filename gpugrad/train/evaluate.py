@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import gpugrad as gg
 from gpugrad.errors import DataError
@@ -10,7 +11,12 @@ from gpugrad.nn import Module
 from gpugrad.tensor import Tensor
 from gpugrad.train.meters import Mean
 
-Metric = Callable[[Tensor, Tensor], Tensor]
+Metric = Callable[[Any, Tensor], Tensor]
+
+
+def predicted(model: Module, x: Any) -> Any:
+    """model(x), or model(**x) where x is a dict, as a tokenizer gives it."""
+    return model(**x) if isinstance(x, Mapping) else model(x)
 
 
 def accuracy(logits: Tensor, target: Tensor) -> Tensor:
@@ -20,7 +26,7 @@ def accuracy(logits: Tensor, target: Tensor) -> Tensor:
 
 def evaluate(
     model: Module,
-    loader: Iterable[tuple[Tensor, Tensor]],
+    loader: Iterable[tuple[Any, Tensor]],
     loss: Metric,
     metrics: Mapping[str, Metric] | None = None,
 ) -> dict[str, float]:
@@ -36,7 +42,7 @@ def evaluate(
     try:
         with gg.no_grad():
             for x, target in loader:
-                y = model(x)
+                y = predicted(model, x)
                 count = int(target.shape[0])
                 meters["loss"].update(loss(y, target), count)
                 for name, metric in metrics.items():

@@ -2,57 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gpugrad as gg
 from gpugrad import models
-from gpugrad.backends.report import gpu_unused
 from gpugrad.data.dataset import TensorDataset
 from gpugrad.data.loader import DataLoader
 from gpugrad.errors import ArgumentError, DataError
 from gpugrad.models.registry import is_own
 from gpugrad.nn import Module
 from gpugrad.tensor import Tensor
-from gpugrad.train.checkpoint import Checkpoint, resume
-from gpugrad.train.hooks import Evaluate, Hook, JsonLog, Schedule, StopOnNonFinite
+from gpugrad.train.hooks import Evaluate
+from gpugrad.train.job import Options, begin, make_trainer, matmul_precision, resume_planned
 from gpugrad.train.loaders import Batches
 from gpugrad.train.progress import Progress
 from gpugrad.train.recipe import ImageData, Recipe
 from gpugrad.train.trainer import Trainer
 
 _TEST_BATCH = 500
-
-
-@dataclass
-class Options:
-    """What the command line gives. None takes what the recipe of the model says (Recipe).
-
-    config: arguments of the model, over those of the recipe.
-    data: folder of the data set; None takes GPUGRAD_DATA or, for MNIST, the package's copy.
-    output: the model file; None makes a name of the data set's and the model's.
-    """
-
-    model: str
-    epochs: int | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    optimizer: str | None = None
-    weight_decay: float | None = None
-    schedule: str | None = None
-    precision: str | None = None
-    config: dict[str, Any] = field(default_factory=dict)
-    device: str = "auto"
-    seed: int = 0
-    data: str | None = None
-    output: str | None = None
-    checkpoint: str | None = None
-    resume: str | None = None
-    log: str | None = None
 
 
 def recipe_of(data: ImageData, recipes: Mapping[str, Recipe], model: str) -> Recipe:
@@ -83,15 +53,9 @@ def train_images(data: ImageData, recipes: Mapping[str, Recipe], options: Option
         batch_size=options.batch_size or recipe.batch_size,
         output=str(output),
     )
-    for path in (output, options.checkpoint, options.log):
-        if path is not None:
-            check_writable(Path(path))
-    backend = gg.backends.get(options.device)
-    if options.device == "auto" and gpu_unused():
-        print("note: there is a GPU that gpugrad cannot use; `gpugrad doctor` says why", flush=True)
-    gg.manual_seed(options.seed)
+    backend = begin(options, output)
     model = models.create(options.model, **{**recipe.config, **options.config}).to(backend.device)
-    with _precision(options.precision or recipe.precision):
+    with matmul_precision(options.precision or recipe.precision):
         job = _Job(data, recipe, options, model)
         return job.run(output)
 
@@ -121,7 +85,7 @@ class _Job:
         """Train, save, report."""
         options = self.options
         if options.resume:
-            self._resume()
+            resume_planned(self.trainer, options)
         count = sum(each.numel() for each in self.model.parameters())
         text = f"training {options.model} ({count} parameters) on {self.device}"
         print(f"{text}, {len(self.train_set)} images", flush=True)
@@ -158,59 +122,6 @@ class _Job:
 
     def _trainer(self, steps: int) -> Trainer:
         options, recipe = self.options, self.recipe
-        optimizer = recipe.make_optimizer(options, self.model)
-        hooks: list[Hook] = [StopOnNonFinite()]
-        hooks += recipe.hooks(self.model, self.train_set, steps * (options.epochs or 0))
-        hooks += [Evaluate(self.test), Progress(unit="images")]
-        if options.log:
-            hooks.append(JsonLog(options.log))
-        schedule = recipe.make_schedule(options, optimizer, steps)
-        if schedule:
-            hooks.append(schedule)
-        checkpoint = options.checkpoint or options.resume
-        if checkpoint:
-            hooks.append(Checkpoint(checkpoint))
-        return Trainer(self.model, optimizer, recipe.loss, metrics=recipe.metrics(), hooks=hooks)
-
-    def _resume(self) -> None:
-        """Go on from a checkpoint whose schedule was planned for as many epochs."""
-        hooks = [hook for hook in self.trainer.hooks if isinstance(hook, Schedule)]
-        planned = [hook.scheduler.T_max for hook in hooks]
-        resume(self.trainer, self.options.resume or "")
-        for hook, now in zip(hooks, planned, strict=True):
-            before, epochs = hook.scheduler.T_max, self.options.epochs or 0
-            if before != now:
-                was = before * epochs // now
-                raise ArgumentError(
-                    f"{self.options.resume}: its {_schedule_name(hook)} schedule was planned for "
-                    f"{was} epochs, not {epochs}.\n  Resume with --epochs {was}; only runs with "
-                    "--schedule constant can be made longer."
-                )
-
-
-def _schedule_name(hook: Schedule) -> str:
-    return "cosine" if hook.each == "epoch" else "triangle"
-
-
-@contextmanager
-def _precision(name: str) -> Iterator[None]:
-    """This precision of float32 products meanwhile."""
-    before = gg.get_matmul_precision()
-    gg.set_matmul_precision(name)
-    try:
-        yield
-    finally:
-        gg.set_matmul_precision(before)
-
-
-def check_writable(path: Path) -> None:
-    """Raises DataError now, not after the training, when a file cannot be written later."""
-    folder = path.parent
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder.\n  Name a file in it.")
-    if path.exists() and not path.is_file():  # a device, which would be replaced by a file
-        raise DataError(f"{path}: is no regular file.\n  Name another one.")
-    if not folder.is_dir():
-        raise DataError(f"{path}: there is no folder {folder}.\n  Make it, or name another file.")
-    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise DataError(f"{path}: cannot be written.\n  Check permissions, or name another file.")
+        special = recipe.hooks(self.model, self.train_set, steps * (options.epochs or 0))
+        listening = [Evaluate(self.test), Progress(unit="images")]
+        return make_trainer(self.model, recipe, options, steps, listening, special)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from gpugrad.data.loader import DataLoader
 from gpugrad.tensor import Tensor
 
-Change = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Change = Callable[[Any, Tensor], tuple[Any, Tensor]]
 
 
 class Batches:
@@ -20,6 +21,6 @@ class Batches:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
         for x, label in self.loader:
             yield self.change(x, label)

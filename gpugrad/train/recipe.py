@@ -19,7 +19,7 @@ from gpugrad.train.schedules import Triangle
 
 if TYPE_CHECKING:
     from gpugrad.device import Device
-    from gpugrad.train.images import Options
+    from gpugrad.train.job import Options
     from gpugrad.train.loaders import Batches
 
 OPTIMIZERS: dict[str, tuple[type[optim.Optimizer], dict[str, Any]]] = {
@@ -58,6 +58,8 @@ class Recipe:
     augment: changes training batches of images, as the data set has them, on their device.
     drop_last: leave out the last, smaller batch of an epoch.
     precision: of float32 matrix products and convolutions on a GPU (gg.set_matmul_precision).
+    triangle: arguments of the triangle, such as start=0, peak=0.1, end=0: warm-up, then down to 0.
+    clip: the largest norm of all gradients together; None leaves them.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -70,6 +72,8 @@ class Recipe:
     augment: Callable[[Tensor], Tensor] | None = None
     drop_last: bool = False
     precision: str = "high"
+    triangle: Mapping[str, float] = field(default_factory=dict)
+    clip: float | None = None
 
     def metrics(self) -> dict[str, Metric]:
         """Beside the loss, by name."""
@@ -121,7 +125,7 @@ class Recipe:
         if name == "cosine":
             return Schedule(optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs))
         if name == "triangle":
-            return Schedule(Triangle(optimizer, epochs * steps), "step")
+            return Schedule(Triangle(optimizer, epochs * steps, **self.triangle), "step")
         return None
 
     def hooks(self, model: Module, train_set: TensorDataset, steps: int) -> list[Hook]:

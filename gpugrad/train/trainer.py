@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import gpugrad as gg
 from gpugrad.autograd import check_parameters
 from gpugrad.errors import DataError
 from gpugrad.nn import Module
+from gpugrad.nn.utils import clip_grad_norm_
 from gpugrad.optim import Optimizer
 from gpugrad.tensor import Tensor
-from gpugrad.train.evaluate import Metric
+from gpugrad.train.evaluate import Metric, predicted
 from gpugrad.train.hooks import Hook
 from gpugrad.train.meters import Mean
 
@@ -28,9 +30,13 @@ class Trainer:
     therefore seen a little late (its step is known exactly). After the first backward it warns
     about parameters that got no gradient.
 
+    A batch is (x, target): the prediction is model(x), or model(**x) where x is a dict. The first
+    axis of the target counts the items.
+
     Args:
         loss: (prediction, target) -> the batch's mean loss, a tensor of shape ().
         metrics: name -> (prediction, target) -> sum over the batch's items, shape ().
+        clip: the largest norm of all gradients together (nn.utils.clip_grad_norm_).
 
     Attributes: `epoch` and `step` count from 1; `log` holds the numbers of the last epoch: epoch,
     step, loss, each metric, lr, seconds, items_per_second, and what hooks add.
@@ -44,6 +50,7 @@ class Trainer:
         *,
         metrics: Mapping[str, Metric] | None = None,
         hooks: Sequence[Hook] = (),
+        clip: float | None = None,
         read_every: int = 50,
         read_seconds: float = 1.0,
     ) -> None:
@@ -52,6 +59,7 @@ class Trainer:
         self.loss = loss
         self.metrics = dict(metrics or {})
         self.hooks = list(hooks)
+        self.clip = clip
         self.read_every = read_every
         self.read_seconds = read_seconds
         self.epoch = 0
@@ -66,10 +74,10 @@ class Trainer:
         """The learning rate of the first parameter group."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def fit(self, loader: Iterable[tuple[Tensor, Tensor]], epochs: int) -> dict[str, float]:
+    def fit(self, loader: Iterable[tuple[Any, Tensor]], epochs: int) -> dict[str, float]:
         """Train until `epochs` epochs are done (counting those before a resume); gives `log`."""
         self.epochs = epochs
-        self.batches = len(loader) if isinstance(loader, Sized) else None
+        self.batches = _length(loader)
         try:
             self._call("on_start")
             while self.epoch < epochs:
@@ -78,21 +86,23 @@ class Trainer:
             self._call("on_end")
         return self.log
 
-    def train_step(self, x: Tensor, target: Tensor) -> None:
+    def train_step(self, x: Any, target: Tensor) -> None:
         """One step on one batch. Nothing here waits for the device."""
         self.optimizer.zero_grad()
-        prediction = self.model(x)
+        prediction = predicted(self.model, x)
         loss = self.loss(prediction, target)
         loss.backward()
         if self.step == 0:
             check_parameters(self.model)
+        if self.clip is not None:
+            clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
         self.step += 1
         count = int(target.shape[0])
         self.meters["loss"].update(loss, count)
-        for name, metric in self.metrics.items():
-            value = metric(prediction.detach(), target)
-            self.meters[name].update(value, count, summed=True)
+        with gg.no_grad():
+            for name, metric in self.metrics.items():
+                self.meters[name].update(metric(prediction, target), count, summed=True)
 
     def read(self) -> None:
         """Bring losses and metrics to the host, and tell the hooks. Waits for the device."""
@@ -104,7 +114,7 @@ class Trainer:
         if losses.size:
             self._call("on_read", first_step, losses)
 
-    def _run_epoch(self, loader: Iterable[tuple[Tensor, Tensor]]) -> None:
+    def _run_epoch(self, loader: Iterable[tuple[Any, Tensor]]) -> None:
         self.epoch += 1
         for meter in self.meters.values():
             meter.reset()
@@ -148,3 +158,11 @@ class Trainer:
     def _call(self, name: str, *args: Any) -> None:
         for hook in self.hooks:
             getattr(hook, name)(self, *args)
+
+
+def _length(loader: Any) -> int | None:
+    """Batches of an epoch; None where the loader does not know."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None

@@ -5,6 +5,7 @@ from torch.utils.data import DataLoader, Dataset    ->    from gpugrad.utils.dat
 
 from gpugrad.data.collate import default_collate, default_convert
 from gpugrad.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
+from gpugrad.data.iterable import IterableDataset
 from gpugrad.data.loader import DataLoader
 from gpugrad.data.sampler import (
     BatchSampler,
@@ -21,6 +22,7 @@ __all__ = [
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "IterableDataset",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",

@@ -13,6 +13,8 @@ from running import EPSILON, assert_close, cotangent, describe, is_floating, run
 import gpugrad as gg
 from parity.oracle import run_torch
 
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")  # PyTorch's
+
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -1,4 +1,4 @@
-// Runs attention of aligned arrays on tensor cores and prints how its kernels used memory;
+// Runs attention on aligned arrays and prints how its kernels used memory;
 // test_attention_budgets.py has what they may use.
 
 #include <cstdlib>
@@ -11,58 +11,46 @@ using namespace gg;
 
 namespace {
 
-/// [1, heads, rows, d] at a multiple of 256 bytes, as cudaMalloc's; no d: [1, heads, rows].
+/// [1, 1, rows, d] at a multiple of 256 bytes, as cudaMalloc's.
 template <class T>
 struct Aligned {
   std::shared_ptr<T[]> memory;
   Array array;
 
-  Aligned(int64_t heads, int64_t rows, int64_t d = 0)
-      : memory(static_cast<T*>(aligned_alloc(256, bytes(heads * rows * (d ? d : 1)))), free) {
-    for (int64_t i = 0; i < heads * rows * (d ? d : 1); i++) memory[i] = convert<T>(noise(i));
-    array.data = memory.get(), array.dtype = dtype_of<T>(), array.ndim = d ? 4 : 3;
-    const int64_t shape[4] = {1, heads, rows, d};
-    int64_t stride = 1;
-    for (int axis = array.ndim - 1; axis >= 0; axis--) {
-      array.shape[axis] = shape[axis], array.stride[axis] = stride, stride *= shape[axis];
-    }
+  Aligned(int64_t rows, int64_t d)
+      : memory(static_cast<T*>(aligned_alloc(256, rows * d * sizeof(T))), free) {
+    for (int64_t i = 0; i < rows * d; i++) memory[i] = convert<T>(noise(i));
+    array.data = memory.get(), array.dtype = dtype_of<T>(), array.ndim = 4;
+    array.shape[0] = array.shape[1] = 1, array.shape[2] = rows, array.shape[3] = d;
+    array.stride[0] = array.stride[1] = rows * d, array.stride[2] = d, array.stride[3] = 1;
   }
-
-  /// The same memory with one axis.
-  Array workspace() const {
-    Array flat = array;
-    flat.ndim = 1, flat.shape[0] = array.size(), flat.stride[0] = 1;
-    return flat;
-  }
-
-  static size_t bytes(int64_t size) { return (static_cast<size_t>(size) * sizeof(T) + 255) & ~255; }
+  operator Array() const { return array; }
 };
 
-/// Forward and gradient of 256 queries and keys; two heads of q share one of k.
 template <class T>
-void count(int architecture, int64_t d, int64_t right = -1) {
-  sim::set_architecture(architecture);
-  const Aligned<T> q(2, 256, d), k(1, 256, d), v(1, 256, d), o(2, 256, d);
-  const Aligned<T> dy(2, 256, d), dq(2, 256, d), dk(1, 256, d), dv(1, 256, d);
-  const Aligned<float> lse(2, 256);
-  const Aligned<uint8_t> space(1, attention_grad_workspace(q.array, k.array));
-  AttentionOptions options;
-  options.scale = 0.1, options.right = right;
+void count(int64_t m, int64_t n, int64_t d, bool backward) {
   const auto precision = MatmulPrecision::exact;
+  sim::set_architecture(80);
+  const Aligned<T> q(m, d), k(n, d), v(n, d), o(m, d), dy(m, d), dq(m, d), dk(n, d), dv(n, d);
+  const Host<Acc<T>> lse({1, 1, m});
+  AttentionOptions options;
+  options.scale = 0.1;
   sim::reset_counters();
-  attention(nullptr, q.array, k.array, v.array, options, precision, o.array, lse.array, {});
-  attention_grad(nullptr, dy.array, q.array, k.array, v.array, o.array, lse.array, options,
-                 precision, dq.array, dk.array, dv.array, {}, space.workspace());
+  attention(nullptr, q, k, v, options, precision, o, lse, workspace(attention_workspace(q, k, o)));
+  if (backward) {
+    sim::reset_counters();
+    attention_grad(nullptr, dy, q, k, v, o, lse, options, precision, dq, dk, dv, {},
+                   workspace(attention_grad_workspace(q, k)));
+  }
   sim::print_counters();
 }
 
-// clang-format off
-CASE(f16_64) { count<f16>(80, 64); }
-CASE(bf16_128) { count<bf16>(80, 128); }
-CASE(bf16_128_causal) { count<bf16>(80, 128, 0); }
-CASE(f16_256) { count<f16>(80, 256); }
-CASE(f16_64_turing) { count<f16>(75, 64); }
-CASE(f16_128_turing) { count<f16>(75, 128); }
-// clang-format on
-
 }  // namespace
+
+// clang-format off
+CASE(forward_64) { count<float>(256, 256, 64, false); }
+CASE(forward_128) { count<float>(256, 256, 128, false); }
+CASE(backward_64) { count<float>(256, 256, 64, true); }
+CASE(backward_128) { count<float>(256, 256, 128, true); }
+CASE(few_queries) { count<bf16>(1, 2048, 128, false); }
+// clang-format on

@@ -1,4 +1,4 @@
-"""Clipping of gradients, and parameters as one vector."""
+"""Clipping of gradients, and parameters as one vector; `rnn`: sequences of several lengths."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
-from .. import dtype as dtypes
-from .. import ops
-from ..autograd import no_grad
-from ..backends import Array, Backend
-from ..creation import zeros
-from ..errors import ArgumentError, NonFiniteError, ShapeError
-from ..tensor import Tensor
-from .parameter import copy_values
+from ... import dtype as dtypes
+from ... import ops
+from ...autograd import no_grad
+from ...backends import Array, Backend
+from ...creation import zeros
+from ...errors import ArgumentError, NonFiniteError, ShapeError
+from ...tensor import Tensor
+from ..parameter import copy_values
 
 Parameters: TypeAlias = "Tensor | Iterable[Tensor]"
 

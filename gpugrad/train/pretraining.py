@@ -1,0 +1,207 @@
+"""The job `gpugrad pretrain bert`: masked tokens and next sentences (Devlin et al. 2019)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpugrad import models
+from gpugrad.data.dataset import Subset
+from gpugrad.data.loader import DataLoader
+from gpugrad.errors import DataError
+from gpugrad.tensor import Tensor
+from gpugrad.text import (
+    Lines,
+    PretrainingCollate,
+    SegmentPairs,
+    Tokenizer,
+    WikiText2,
+    documents,
+)
+from gpugrad.train.evaluate import Metric
+from gpugrad.train.hooks import Evaluate
+from gpugrad.train.job import begin, make_trainer, matmul_precision, resume_planned
+from gpugrad.train.loaders import Batches
+from gpugrad.train.progress import Progress
+from gpugrad.train.text import (
+    WARM_UP,
+    TextOptions,
+    TextRecipe,
+    check_folder,
+    completed,
+    make_tokenizer,
+    on_device,
+    parameter_count,
+    recipe_for,
+    save_model_folder,
+)
+
+_EACH = 20  # every so many-th document of a file is held out
+_VALID_MOST = 5000  # pairs, which are kept in memory
+
+
+@dataclass(frozen=True)
+class PretrainingRecipe(TextRecipe):
+    """The model computes the sum of both tasks' losses; the target is the next-sentence label."""
+
+    def loss(self, prediction: Any, target: Tensor) -> Tensor:
+        loss: Tensor = prediction.loss
+        return loss
+
+    def metrics(self) -> dict[str, Metric]:
+        return {
+            "masked_loss": lambda found, target: found.mlm_loss * target.shape[0],
+            "next_sentence_accuracy": _right,
+        }
+
+
+def _right(found: Any, target: Tensor) -> Tensor:
+    return (found.seq_relationship_logits.argmax(1) == target).sum()
+
+
+RECIPES: dict[str, TextRecipe] = {
+    "bert": PretrainingRecipe(
+        network="bert_for_pretraining",
+        config={
+            "hidden_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 512,
+            "hidden_dropout_prob": 0.0,  # the data is seen few times
+            "attention_probs_dropout_prob": 0.0,
+        },
+        epochs=10,
+        batch_size=32,
+        optimizer="adamw",
+        settings={"adamw": {"lr": 1e-3, "weight_decay": 0.01}},
+        schedule="triangle",
+        triangle=WARM_UP,
+        tokenizer="wordpiece",
+        vocab_size=8000,
+        max_length=128,
+        lengths=("max_position_embeddings",),
+    )
+}
+
+
+class Corpus:
+    """The documents of a text, each as its sentences; anew each time it is iterated over.
+
+    part: 0 leaves out every twentieth document, 1 gives these alone, None gives all.
+    """
+
+    def __init__(self, lines: Iterable[str], part: int | None = None) -> None:
+        self.lines, self.part = lines, part
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for number, document in enumerate(documents(map(_plain, self.lines))):
+            if self.part is None or (number % _EACH == _EACH - 1) == self.part:
+                yield document
+
+    def sentences(self) -> Iterator[str]:
+        """All of them, one after the other."""
+        for document in self:
+            yield from document
+
+
+class _Sentences:
+    """Sentences of a corpus, anew each time."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+
+    def __iter__(self) -> Iterator[str]:
+        return self.corpus.sentences()
+
+
+def pretrain(options: TextOptions) -> float:
+    """Train, save the model's folder, print its path and the score (the last line); gives it.
+
+    The score is the masked-language loss on held-out text. Errors as train_sentiment.
+    """
+    recipe = recipe_for("pretrain", RECIPES, options)
+    options = completed(options, recipe, f"pretrained-{options.model}")
+    check_folder(Path(options.output or ""))
+    backend = begin(options)
+    train, valid = _corpora(options)
+    tokenizer = make_tokenizer(options, recipe, _Sentences(train))
+    config = {**recipe.config, "vocab_size": len(tokenizer)}
+    config |= dict.fromkeys(recipe.lengths, options.max_length)
+    model: Any = models.create(recipe.network, **{**config, **options.config}).to(backend.device)
+    with matmul_precision(options.precision or recipe.precision):
+        log = _fit(options, recipe, model, tokenizer, train, valid)
+    kept = ("loss", "valid_masked_loss", "valid_next_sentence_accuracy")
+    save_model_folder(
+        options.output or "", model, tokenizer, options, {name: log[name] for name in kept}
+    )
+    print(
+        f"masked-language loss {log['valid_masked_loss']:.4f}  next-sentence accuracy "
+        f"{100 * log['valid_next_sentence_accuracy']:.2f} %",
+        flush=True,
+    )
+    return log["valid_masked_loss"]
+
+
+def _fit(
+    options: TextOptions,
+    recipe: TextRecipe,
+    model: Any,
+    tokenizer: Tokenizer,
+    train: Corpus,
+    valid: Corpus,
+) -> dict[str, float]:
+    device = next(model.parameters()).device
+    length = options.max_length or recipe.max_length
+    pairs = SegmentPairs(train, tokenizer, length)
+    size = min(options.batch_size or 1, len(pairs))
+    loader = _batches(DataLoader(pairs, size, shuffle=True, **_collated(tokenizer)), device)
+    # Held-out pairs and masks are drawn once, so that epochs can be compared.
+    held = SegmentPairs(valid, tokenizer, length)
+    held_part = Subset(held, range(min(len(held), _VALID_MOST)))
+    test = list(_batches(DataLoader(held_part, size, **_collated(tokenizer)), device))
+    listening = [Evaluate(test, "valid_"), Progress("pairs")]
+    trainer = make_trainer(model, recipe, options, len(loader), listening)
+    if options.resume:
+        resume_planned(trainer, options)
+    print(
+        f"pre-training {options.model} ({parameter_count(model)} parameters) on {device}, "
+        f"{len(pairs)} pairs of {len(pairs.store.ids)} tokens, vocabulary {len(tokenizer)}",
+        flush=True,
+    )
+    return trainer.fit(loader, options.epochs or 0)
+
+
+def _collated(tokenizer: Tokenizer) -> dict[str, Any]:
+    return {"collate_fn": PretrainingCollate(tokenizer)}
+
+
+def _batches(loader: DataLoader, device: Any) -> Batches:
+    return Batches(loader, lambda x, y: (on_device(x, device), y.to(device)))
+
+
+def _corpora(options: TextOptions) -> tuple[Corpus, Corpus]:
+    """To train on and to hold out: WikiText-2's parts, or documents of a file."""
+    data = options.data or ""
+    if data == "wikitext2":
+        return Corpus(WikiText2(options.root, "train")), Corpus(WikiText2(options.root, "valid"))
+    if not Path(data).is_file():
+        raise DataError(
+            f"{data}: there is no such file.\n  --corpus names a text file, or wikitext2."
+        )
+    lines = Lines(data, encoding=options.encoding)
+    if sum(1 for _ in itertools.islice(Corpus(lines), 2 * _EACH)) < 2 * _EACH:
+        raise DataError(
+            f"{data}: has fewer than {2 * _EACH} documents; next-sentence pairs need others to "
+            "draw from.\n  An empty line, or a title as Wikipedia has it, ends a document."
+        )
+    return Corpus(lines, 0), Corpus(lines, 1)
+
+
+def _plain(line: str) -> str:
+    """WikiText's signs as they are in other texts."""
+    for sign in ("-", ",", "."):
+        line = line.replace(f" @{sign}@ ", sign)
+    return line.replace("<unk>", "[UNK]")
