@@ -1,6 +1,10 @@
 """Raw operations; csrc/ops.h documents each. Written by csrc/packaging/stubs.py."""
 
 from gpugrad._cuda import adam_step as adam_step
+from gpugrad._cuda import attention as attention
+from gpugrad._cuda import attention_grad as attention_grad
+from gpugrad._cuda import attention_grad_workspace as attention_grad_workspace
+from gpugrad._cuda import attention_workspace as attention_workspace
 from gpugrad._cuda import avg_pool as avg_pool
 from gpugrad._cuda import avg_pool_grad as avg_pool_grad
 from gpugrad._cuda import batch_norm_apply as batch_norm_apply
@@ -21,6 +25,12 @@ from gpugrad._cuda import crop as crop
 from gpugrad._cuda import cross_entropy as cross_entropy
 from gpugrad._cuda import cross_entropy_grad as cross_entropy_grad
 from gpugrad._cuda import dropout as dropout
+from gpugrad._cuda import embedding as embedding
+from gpugrad._cuda import embedding_bag as embedding_bag
+from gpugrad._cuda import embedding_grad as embedding_grad
+from gpugrad._cuda import embedding_grad_workspace as embedding_grad_workspace
+from gpugrad._cuda import embedding_renorm as embedding_renorm
+from gpugrad._cuda import embedding_renorm_workspace as embedding_renorm_workspace
 from gpugrad._cuda import fold as fold
 from gpugrad._cuda import global_norm as global_norm
 from gpugrad._cuda import global_norm_workspace as global_norm_workspace
@@ -34,8 +44,15 @@ from gpugrad._cuda import max_pool as max_pool
 from gpugrad._cuda import max_pool_grad as max_pool_grad
 from gpugrad._cuda import normal as normal
 from gpugrad._cuda import permutation as permutation
+from gpugrad._cuda import recurrent as recurrent
+from gpugrad._cuda import recurrent_grad as recurrent_grad
+from gpugrad._cuda import recurrent_grad_workspace as recurrent_grad_workspace
+from gpugrad._cuda import recurrent_workspace as recurrent_workspace
 from gpugrad._cuda import resample as resample
 from gpugrad._cuda import rmsprop_step as rmsprop_step
+from gpugrad._cuda import rotary as rotary
+from gpugrad._cuda import sample as sample
+from gpugrad._cuda import sample_workspace as sample_workspace
 from gpugrad._cuda import scale as scale
 from gpugrad._cuda import scatter as scatter
 from gpugrad._cuda import scatter_workspace as scatter_workspace

@@ -74,7 +74,8 @@ struct AttentionSequence {
     return x < low ? low : x > high ? high : x;
   }
   /// Of i - shift = j: what is added to a query's index to get the key's.
-  static __device__ __forceinline__ int64_t shift(const AttentionProblem& p, const AttentionSequence& s) {
+  static __device__ __forceinline__ int64_t shift(const AttentionProblem& p,
+                                                  const AttentionSequence& s) {
     return s.k_begin - s.q_begin +
            (p.align_end ? (s.k_end - s.k_begin) - (s.q_end - s.q_begin) : 0);
   }

@@ -155,8 +155,8 @@ def sample(
         raise ShapeError(f"{name}: logits must be [B, V] with V > 0; got {describe(logits)}.")
     if not 0 <= temperature < math.inf or top_k < 0 or not 0.0 < top_p <= 1.0:
         raise ArgumentError(
-            f"{name}: temperature must be finite and at least 0, top_k at least 0 and top_p in (0, 1]; got "
-            f"temperature={temperature}, top_k={top_k}, top_p={top_p}."
+            f"{name}: temperature must be finite and at least 0, top_k at least 0 and top_p in "
+            f"(0, 1]; got temperature={temperature}, top_k={top_k}, top_p={top_p}."
         )
     state, call = generator_of(generator, logits.backend).draw(logits.backend)
     kernels = logits.backend.kernels
