@@ -84,6 +84,9 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         read_text(tmp_path)
     with pytest.raises(ArgumentError, match=r"there is no encoding 'utf-9'\.\n  Known are utf-8"):
         read_text(path, "utf-9")
+    for codec in ("rot13", "hex"):  # Python has them, but they do not make text of bytes
+        with pytest.raises(ArgumentError, match=f"there is no encoding '{codec}'"):
+            list(read_lines(path, codec))
     with pytest.raises(ArgumentError, match="Lines: got no files"):
         Lines()
 

@@ -357,14 +357,23 @@ def test_pretrain_and_finetune(tmp_path: Path, capsys: Capture) -> None:
 
 def test_bert_that_cannot_be(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "few.txt").write_text("One sentence here.\n\nAnother one there.\n")
+    (tmp_path / "many.txt").write_text(corpus(80), encoding="utf-8")
     (tmp_path / "empty.txt").write_text("")
     write_table(tmp_path / "a.csv", 40)
+    models.BertConfig(max_position_embeddings=32).save_pretrained("own")
+    own = ("--pretrained", "own")
     cases = [
         (("pretrain", "bert", "--corpus", "none.txt"), "none.txt: there is no such file.\n  --cor"),
         (("pretrain", "bert", "--corpus", "few.txt"), "few.txt: has fewer than 40 documents"),
         (("pretrain", "bert", "--corpus", "empty.txt"), "empty.txt: the file is empty"),
         (("pretrain", "bert"), "required: --corpus"),
+        (("pretrain", "bert", "--corpus", "many.txt", "--tokenizer", "bpe"), "has no cls_token"),
         (("finetune", "bert", "--data", "a.csv"), "pretrained-bert"),
+        (("finetune", "bert", "--data", "a.csv", *own, "--output", "own"), "would be lost"),
+        (
+            ("finetune", "bert", "--data", "a.csv", *own, "--max-length", "99"),
+            "own has 32 positions",
+        ),
     ]
     for options, text in cases:
         assert text in error_of(capsys, *options)

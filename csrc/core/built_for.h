@@ -44,11 +44,17 @@ constexpr int code_architecture(std::string_view built, int device) {
   return machine ? machine : ptx;
 }
 
+/// Does `device` run code for sm_90a, by built = GG_BUILT_FOR?
+constexpr bool runs_hopper_code(std::string_view built, int device) {
+  return device == 90 && (built == "sim" || built.find("90a") != built.npos);
+}
+
 static_assert(code_architecture("80,80+ptx,90a,120", 80) == 80);
 static_assert(code_architecture("80,80+ptx,90a,120", 86) == 80);
 static_assert(code_architecture("80,80+ptx,90a,120", 90) == 90);
 static_assert(code_architecture("80,80+ptx,90a,120", 100) == 80);
 static_assert(code_architecture("75,75+ptx,80,90a", 103) == 75);
 static_assert(code_architecture("90a", 100) == 0);
+static_assert(runs_hopper_code("80,90a", 90) && !runs_hopper_code("90", 90));
 
 }  // namespace gg

@@ -30,7 +30,7 @@ inline const char* error_hint(cudaError_t error) {
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorInvalidDeviceFunction:
       return "\n  This module was not built for this GPU's architecture. Rebuild it, e.g. "
-             "CMAKE_CUDA_ARCHITECTURES=native or GPUGRAD_CUDA_ARCHS=90a pip install .";
+             "GPUGRAD_CUDA=ON pip install . on this machine";
     case cudaErrorInsufficientDriver:
       return "\n  The NVIDIA driver is missing or older than the CUDA version of this module: "
              "install a newer driver (nvidia-smi shows the present one).";

@@ -83,7 +83,8 @@ struct ForwardBlock {
   static constexpr int kGroups = Shape::kGroups, kRows = Shape::kRows, kKeys = Shape::kKeys;
   static constexpr int kPairs = Shape::kPairs;
   static constexpr bool kAsync = !Turing;
-  static_assert(Shape::kBytes + sizeof(ForwardWork<T, kGroups>) <= 99 * 1024, "sm_86 has 99 KiB");
+  static_assert(Shape::kBytes + padded_static(sizeof(ForwardWork<T, kGroups>)) <= 99 * 1024,
+                "sm_86 has 99 KiB");
   using Scores = float[kPairs][kGroups][2][4];
   using Sums = float[kD / 16][kGroups][2][4];
 

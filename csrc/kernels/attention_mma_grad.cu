@@ -23,7 +23,7 @@ template <class T, class Shape>
 void start_pass(Stream stream, const AttentionProblem& p) {
   const int64_t heads = Shape::kByKeys ? p.groups : p.heads, rows = Shape::kByKeys ? p.n : p.m;
   const int64_t tiles = (rows + Shape::kRows - 1) / Shape::kRows * Shape::kParts;
-  const int room = max_shared_bytes() - static_cast<int>(sizeof(GradWork<Shape>));
+  const int room = max_shared_bytes() - padded_static(sizeof(GradWork<Shape>));
   const int stages = Shape::bytes(2) <= room ? 2 : 1;
   const bool reversed = !Shape::kByKeys && p.right >= 0;
   for_each_attention_grid(p.batch, heads, tiles, reversed,

@@ -17,6 +17,12 @@
 
 namespace gg {
 
+/// Static shared memory of a kernel that has dynamic memory, too: that begins at a multiple of
+/// 1024.
+constexpr int padded_static(size_t bytes) {
+  return static_cast<int>((bytes + 1023) / 1024 * 1024);
+}
+
 constexpr int kAttentionThreads = 128;
 constexpr int kAttentionWarps = kAttentionThreads / 32;
 

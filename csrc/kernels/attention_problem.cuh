@@ -55,7 +55,7 @@ struct AttentionProblem {
   int64_t lengths_stride;
   AttentionDropout dropout;
   double scale;
-  int64_t left, right;                      ///< -1 or at most 2^31
+  int64_t left, right;                      ///< -1 or at most 2^32
   int64_t batch, heads, groups, per_group;  ///< per_group = heads / groups
   int m, n, d, sequences;
   bool align_end;
@@ -165,14 +165,6 @@ GG_DEVICE unsigned dropout_keeps4(PhiloxStream stream, uint32_t threshold, uint6
     for (int i = 0; i < 4; i++) bits |= (words.w[i] >> 8 >= threshold ? 1u : 0u) << (4 * half + i);
   }
   return bits >> skip & 15u;
-}
-
-/// Is one element kept?
-GG_DEVICE bool dropout_keeps(PhiloxStream stream, uint32_t threshold, uint64_t element) {
-  const PhiloxWords words = philox(stream, element / 4);
-  const int at = static_cast<int>(element % 4);
-  const uint32_t even = at & 2 ? words.w[2] : words.w[0], odd = at & 2 ? words.w[3] : words.w[1];
-  return (at & 1 ? odd : even) >> 8 >= threshold;
 }
 
 }  // namespace gg

@@ -21,8 +21,8 @@
 #include "kernels/gemm_hopper.cuh"
 
 #include <algorithm>
-#include <string_view>
 
+#include "core/built_for.h"
 #include "kernels/gemm_epilogue.cuh"
 #include "kernels/hopper_accumulator.cuh"
 #include "kernels/hopper_mainloop.cuh"
@@ -159,11 +159,6 @@ __global__ void __launch_bounds__(kThreads, 1)
 constexpr int64_t kMinSide = 64, kMinK = 64;
 constexpr int64_t kMaxTiles = int64_t{1} << 24;  // times at most 64 splits
 
-constexpr bool built_for_hopper() {
-  const std::string_view built = GG_BUILT_FOR;
-  return built == "sim" || built.find("90a") != built.npos;
-}
-
 int64_t tiles(int64_t length, int64_t side) {
   return (length + side - 1) / side;
 }
@@ -192,7 +187,7 @@ void launch_for(Stream stream, const GemmProblem& g, TensorType type) {
 }  // namespace
 
 bool gemm_hopper_fits(const GemmProblem& g, DType inputs, int architecture) {
-  if (!built_for_hopper() || architecture != 90) return false;
+  if (!runs_hopper_code(GG_BUILT_FOR, architecture)) return false;
   if (inputs != DType::f16 && inputs != DType::bf16) return false;
   if (g.m < kMinSide || g.n < kMinSide || g.k < kMinK) return false;
   if (g.batch.ndim > kTmaBatchAxes) return false;

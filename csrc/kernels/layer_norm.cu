@@ -148,9 +148,9 @@ __global__ void __launch_bounds__(kRowThreads, 2)
     const Chunks<V> chunks(rows, present);
     Moments<A> all = read_row<T, V>(rows, arrays, row, chunks);
     if (arrays.mean) {
-      all = join(rows, all, JoinMoments(), Moments<A>{0, 0, 0});
+      all = join_line(rows, all, JoinMoments(), Moments<A>{0, 0, 0});
     } else {
-      all = {static_cast<A>(rows.inner.size), A(0), join(rows, all.m2, SumOp(), A(0))};
+      all = {static_cast<A>(rows.inner.size), A(0), join_line(rows, all.m2, SumOp(), A(0))};
     }
     const A mean = arrays.mean ? average(all) : A(0);
     const A rstd = reciprocal_deviation(all, arrays.eps);

@@ -254,7 +254,7 @@ __global__ void __launch_bounds__(kRowThreads, 2)
                          arrays.mean ? arrays.mean[index * r.mean_stride] : A(0),
                          arrays.rstd[index * r.rstd_stride]};
     Sums<A> sums = sum_row(r, arrays, row, present, kept);
-    sums = join(r, sums, JoinSums(), Sums<A>{0, 0});
+    sums = join_line(r, sums, JoinSums(), Sums<A>{0, 0});
     write_row(r, arrays, row, present, kept, sums);
   }
   if (!r.sums) return;

@@ -72,7 +72,8 @@ GG_DEVICE UnitInput<T> load_unit(const GradLayer<T>& s, int64_t i, Stage stage, 
   using A = Acc<T>;
   UnitInput<T> in = {};
   if (stage == Stage::first) return in;
-  const int64_t t = s.time(i), length = s.lengths.data ? s.lengths(sample, 0) : s.steps;
+  const int64_t given = s.lengths.data ? s.lengths(sample, 0) : s.steps;
+  const int64_t t = s.time(i), length = given < s.steps ? given : s.steps;
   in.active = t < length;
   if (!in.active) return in;
   const bool own = stage == Stage::output || !s.projects;  // else dy is in the product

@@ -102,7 +102,7 @@ inline StepMath step_math(DType dtype, MatmulPrecision precision) {
 /// code has no clusters or w does not fit their registers. k: of a product, padded.
 template <class T>
 int cluster_blocks(StepMath math, int64_t units, int64_t k, int64_t most_bytes) {
-  if (math == StepMath::fma || code_architecture(GG_BUILT_FOR, architecture()) != 90) return 0;
+  if (math == StepMath::fma || !runs_hopper_code(GG_BUILT_FOR, architecture())) return 0;
   if (k * static_cast<int64_t>(sizeof(T)) > most_bytes) return 0;
   const int64_t blocks = (units + kClusterUnits - 1) / kClusterUnits;
   return blocks > 8 ? 0 : blocks > 4 ? 8 : blocks > 2 ? 4 : static_cast<int>(blocks);

@@ -103,7 +103,7 @@ int64_t items_of(const Rows<K>& rows) {
 /// Has the block's rows of `arrays` arrays staged if they fit; returns the bytes that takes.
 template <class T, int K>
 size_t stage_rows(Rows<K>& rows, int arrays) {
-  constexpr size_t kOthers = 4096;  // static shared memory, by far
+  constexpr size_t kOthers = 6144;  // static shared memory: 5120 of doubles
   const size_t bytes = arrays * staged_elements<T>(rows) * sizeof(T);
   rows.staged = bytes + kOthers <= static_cast<size_t>(max_shared_bytes());
   return rows.staged ? bytes : 0;
@@ -229,18 +229,23 @@ struct TwiceVisited {
 
 // ---- device: what a team computes together ---------------------------------------------------
 
+/// op over the threads of a team that is not `columns`; each of them gets it. All threads of the
+/// block call. (What `join` has for columns costs static shared memory, taken or not.)
+template <class A, class Op>
+GG_DEVICE A join_line(const TeamShape& shape, A value, Op op, A identity) {
+  if (shape.team == Team::block) return block_reduce(value, op, identity);
+  const int lane = lane_id();
+  for (int offset = 1; offset < shape.lanes; offset *= 2) {
+    const A other = shuffle_xor(value, offset);
+    value = lane & offset ? op(other, value) : op(value, other);
+  }
+  return value;
+}
+
 /// op over the team's threads; each of them gets it. All threads of the block call.
 template <class A, class Op>
 GG_DEVICE A join(const TeamShape& shape, A value, Op op, A identity) {
-  if (shape.team == Team::block) return block_reduce(value, op, identity);
-  if (shape.team == Team::warp) {
-    const int lane = lane_id();
-    for (int offset = 1; offset < shape.lanes; offset *= 2) {
-      const A other = shuffle_xor(value, offset);
-      value = lane & offset ? op(other, value) : op(value, other);
-    }
-    return value;
-  }
+  if (shape.team != Team::columns) return join_line(shape, value, op, identity);
   GG_SHARED(column_partial, A[kColumnLanes][kColumns]);
   const int column = threadIdx.x % kColumns;
   column_partial[threadIdx.x / kColumns][column] = value;

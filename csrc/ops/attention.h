@@ -5,8 +5,7 @@
 
 namespace gg {
 
-// ---- attention: all three modules
-// ----------------------------------------------------------------
+// ---- attention: all three modules ----------------------------------------------------------
 
 /// Which keys a query sees, and how. Query i and key j count within their sequence.
 struct AttentionOptions {
@@ -36,8 +35,8 @@ struct AttentionOptions {
 ///   meets head h / (H / G) of k and v. lse [B, H, M] in the accumulation dtype. D from 1 to 256.
 ///   A query that sees no key has o = 0 and lse = -infinity.
 ///   Scores, softmax and sums in the accumulation dtype; float16 and bfloat16 round the
-///   probabilities once before they meet v. `precision` as in gemm.  4 B H M N D FLOP (half, if
-///   causal).
+///   probabilities once before they meet v. float32 products are exact, whatever `precision`.
+///   4 B H M N D FLOP (half, if causal).
 void attention(Stream stream, const Array& q, const Array& k, const Array& v,
                const AttentionOptions& options, MatmulPrecision precision, const Array& o,
                const Array& lse, const Array& workspace);

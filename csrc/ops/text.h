@@ -55,12 +55,12 @@ void embedding_bag(Stream stream, const Array& weight, const Array& index, const
 ///   gru:   r, z = sigmoid(a), n = tanh(gates[t] + r u);  h = (1 - z) n + z h
 ///   with a projection [R, H] (lstm):  h = projection (o tanh(c)).   y[t] = h.
 ///   gates [T, B, G H]: x W_ih^T + b_ih of all steps, a gemm of the caller's; w [G H, R]; bias [G
-///   H] or none; h0 [B, R]; c0 [B, H] (lstm, else none); lengths int64 [B] or none. Where t >=
-///   lengths[b], y[t, b] = 0 and the states of sample b stay as they are. y [T, B, R]; hn [B, R],
-///   cn [B, H] (lstm): the last states.  saved [T, B, S H], accumulation dtype, or none
-///   (inference): what recurrent_grad needs: rnn S = 0 (none); lstm S = 5, the activated i f g o
-///   and c; gru S = 4, the activated r z n and n's u. h is rounded at each step (it is y); c is
-///   carried in the accumulation dtype and rounded to cn.
+///   H] or none; h0 [B, R]; c0 [B, H] (lstm, else none); lengths int64 [B] or none; those
+///   above T count as T. Where t >= lengths[b], y[t, b] = 0 and the states of sample b stay as they
+///   are. y [T, B, R]; hn [B, R], cn [B, H] (lstm): the last states.  saved [T, B, S H],
+///   accumulation dtype, or none (inference): what recurrent_grad needs: rnn S = 0 (none); lstm S =
+///   5, the activated i f g o and c; gru S = 4, the activated r z n and n's u. h is rounded at each
+///   step (it is y); c is carried in the accumulation dtype and rounded to cn.
 void recurrent(Stream stream, Cell cell, const Array& gates, const Array& w, const Array& bias,
                const Array& projection, const Array& h0, const Array& c0, const Array& lengths,
                bool reverse, MatmulPrecision precision, const Array& y, const Array& hn,
@@ -84,8 +84,7 @@ void recurrent_grad(Stream stream, Cell cell, const Array& dy, const Array& dhn,
 int64_t recurrent_grad_workspace(Cell cell, const Array& dgates, const Array& w,
                                  const Array& projection);
 
-// ---- positions and sampling: all three modules
-// ---------------------------------------------------
+// ---- positions and sampling: all three modules --------------------------------------------
 
 /// Rotates pairs of x [..., D] by angles (Su et al. 2021): with s, c = sin, cos [..., r / 2], which
 ///   broadcast to x's leading axes, and the pair (a, b) = (x[i], x[i + r / 2]), or

@@ -18,6 +18,7 @@ from gpugrad.models.outputs import (
     PreTrainingOutput,
     QuestionAnsweringOutput,
     as_logits,
+    later,
 )
 from gpugrad.models.registry import register
 from gpugrad.models.text_inputs import check_labels
@@ -130,7 +131,9 @@ class BertForPreTraining(BertPreTrainedModel):
         loss = mlm + nsp if mlm is not None and nsp is not None else (nsp if mlm is None else mlm)
         return PreTrainingOutput(
             loss=loss,
-            prediction_logits=head(x) if loss is None else lambda: head(x),
+            prediction_logits=head(x)
+            if loss is None
+            else later(lambda: head(x), *head.parameters()),
             seq_relationship_logits=nsp_logits,
             mlm_loss=mlm,
             nsp_loss=nsp,
@@ -162,7 +165,8 @@ class BertForMaskedLM(BertPreTrainedModel):
         if labels is None:
             return as_logits(self.cls(x))
         loss = self.cls.predictions.loss(x, check_labels(self, labels, x.shape[:2]))
-        return LanguageModelOutput(loss=loss, logits=lambda: self.cls(x))
+        logits = later(lambda: self.cls(x), *self.cls.parameters())
+        return LanguageModelOutput(loss=loss, logits=logits)
 
 
 class _Classifier(BertPreTrainedModel):

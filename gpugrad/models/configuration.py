@@ -27,11 +27,17 @@ ACTIVATIONS = {
 """Names of activations in config.json -> of `gpugrad.ops.linear`."""
 
 
+_TYPES = ("dtype", "torch_dtype")
+"""Fields for the dtype of the weights: of transformers, and of its older versions."""
+_OUTPUTS = ("output_attentions", "output_hidden_states")
+
+
 @dataclass
 class PretrainedConfig:
     """The fields that all configurations have; names, meaning and defaults as in config.json.
 
-    num_labels: classes of a classification head; 0: as many as id2label names, else 2.
+    num_labels: classes of a classification head; 0: as many as id2label names, else 2. Set later,
+        to another number, it names them anew.
     id2label, label2id: the names of the classes; LABEL_0, LABEL_1, ... unless given.
     problem_type: "regression", "single_label_classification" or "multi_label_classification" fix
         the loss of a classification head; None: by num_labels and the labels' dtype.
@@ -52,13 +58,16 @@ class PretrainedConfig:
     def __post_init__(self) -> None:
         name = type(self).__name__
         names = {int(i): str(label) for i, label in (self.id2label or {}).items()}
-        if names and self.num_labels not in (0, len(names)):
+        number = self.__dict__.pop("_asked", 0)
+        if names and number not in (0, len(names)):
             raise ArgumentError(
-                f"{name}: num_labels = {self.num_labels}, but id2label names {len(names)} classes."
+                f"{name}: num_labels = {number}, but id2label names {len(names)} classes."
             )
-        self.num_labels = len(names) or self.num_labels or 2
-        self.id2label = names or {i: f"LABEL_{i}" for i in range(self.num_labels)}
+        self.id2label = names
+        self.num_labels = len(names) or number or 2
         self.label2id = {s: i for i, s in self.id2label.items()}
+        types = {k: _type_name(self.extra[k]) for k in _TYPES if self.extra.get(k) is not None}
+        self.extra = {**self.extra, **types}
 
     @classmethod
     def from_dict(cls: type[_C], content: Mapping[str, Any], **changes: Any) -> _C:
@@ -67,12 +76,18 @@ class PretrainedConfig:
         Raises ArgumentError for a change that is no field, and for values no model here can have.
         """
         known = {f.name for f in fields(cls)}
-        legal = known | set(content)
+        legal = known | set(content) | {*_TYPES, *_OUTPUTS}
         for name in changes:
             if name not in legal:
                 near = get_close_matches(name, legal, n=1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise ArgumentError(f"{cls.__name__} has no field {name!r}.{hint}")
+        for name in _OUTPUTS:
+            if changes.get(name):
+                raise ArgumentError(
+                    f"{cls.__name__}: {name} = {changes[name]!r} is not supported, only False.\n"
+                    "  Models give hidden states where a call asks: output_hidden_states=True."
+                )
         given = dict(content)
         if changes.get("num_labels") is not None and "id2label" not in changes:
             given.pop("id2label", None)
@@ -110,11 +125,37 @@ class PretrainedConfig:
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Write config.json into a directory, made if need be. Raises DataError."""
-        weights.write_json(Path(directory) / weights.CONFIG, self.to_json())
+        weights.write_config(Path(directory), self.to_json())
 
     def copy(self: _C, **changes: Any) -> _C:
         """The same configuration with some fields changed."""
         return self.from_dict(self.to_dict(), **changes)
+
+
+def _labels(config: PretrainedConfig) -> int:
+    return len(config.id2label)
+
+
+def _set_labels(config: PretrainedConfig, number: int) -> None:
+    if "id2label" not in config.__dict__:  # of the constructor, which sets id2label next
+        config.__dict__["_asked"] = number
+        return
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ArgumentError(
+            f"{type(config).__name__}: num_labels = {number!r}; it must be an integer of 1 or more."
+        )
+    if number != len(config.id2label):
+        config.id2label = {i: f"LABEL_{i}" for i in range(number)}
+        config.label2id = {s: i for i, s in config.id2label.items()}
+
+
+# A field of the constructor, and always the number of the names.
+PretrainedConfig.num_labels = property(_labels, _set_labels)  # type: ignore[assignment]
+
+
+def _type_name(dtype: Any) -> str:
+    """A dtype, or its name, as JSON can have it."""
+    return str(getattr(dtype, "name", dtype)).removeprefix("torch.")
 
 
 def _copied(value: Any) -> Any:

@@ -73,7 +73,7 @@ class Generative(Module):
         options = (float(temperature), int(top_k), float(top_p)) if do_sample else (0.0, 0, 1.0)
         ends = self.end_tokens if eos_token_id is None else _tuple(eos_token_id)
         pad = ends[0] if ends and pad_token_id is None else pad_token_id
-        with gg.no_grad(), _eval(self):
+        with gg.no_grad(), eval_mode(self):
             text = _Text(self, input_ids.to(gg.int64), mask, max_new_tokens)
             for tokens in _steps(text, max_new_tokens, (*options, generator), ends, pad):
                 if streamer is not None:
@@ -177,7 +177,7 @@ def _left_padded(model: Module, mask: Tensor | None, shape: tuple[int, int]) -> 
 
 
 @contextmanager
-def _eval(model: Module) -> Iterator[None]:
+def eval_mode(model: Module) -> Iterator[None]:
     """Eval mode meanwhile; then each module has its own mode again."""
     training = [module for module in model.modules() if module.training]
     model.eval()

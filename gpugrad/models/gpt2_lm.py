@@ -9,7 +9,7 @@ from gpugrad.models.generation import Decoder, Generative
 from gpugrad.models.gpt2 import GPT2Model, GPT2PreTrainedModel
 from gpugrad.models.gpt2_config import GPT2Config
 from gpugrad.models.kv_cache import KVCache
-from gpugrad.models.outputs import LanguageModelOutput, Logits, as_logits
+from gpugrad.models.outputs import LanguageModelOutput, Logits, as_logits, later
 from gpugrad.models.registry import register
 from gpugrad.models.text_inputs import check_labels
 from gpugrad.nn import functional as F
@@ -67,7 +67,8 @@ class GPT2LMHeadModel(GPT2PreTrainedModel, Generative):
         if labels is not None:
             labels = check_labels(self, labels, x.shape[:2])
             loss = next_token_loss(x, self.lm_head.weight, labels)
-        logits = self.lm_head(x) if loss is None else lambda: self.lm_head(x)
+        head = self.lm_head
+        logits = head(x) if loss is None else later(lambda: head(x), *head.parameters())
         return LanguageModelOutput(loss=loss, logits=logits, past_key_values=cache)
 
     @property

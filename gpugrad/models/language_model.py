@@ -9,7 +9,7 @@ from gpugrad import nn
 from gpugrad.errors import ArgumentError
 from gpugrad.models.generation import Decoder, Generative
 from gpugrad.models.gpt2_lm import next_token_loss
-from gpugrad.models.outputs import LanguageModelOutput, Logits, as_logits
+from gpugrad.models.outputs import LanguageModelOutput, Logits, as_logits, later
 from gpugrad.models.pretrained import KeywordModel
 from gpugrad.models.registry import register
 from gpugrad.models.text_inputs import (
@@ -104,7 +104,8 @@ class LSTMLanguageModel(KeywordModel, Generative):
             return LanguageModelOutput(logits=self.decoder(y), state=shown)
         labels = check_labels(self, labels, shape)
         loss = next_token_loss(y, self.decoder.weight, labels, self.decoder.bias)
-        return LanguageModelOutput(loss=loss, logits=lambda: self.decoder(y), state=shown)
+        logits = later(lambda: self.decoder(y), *self.decoder.parameters())
+        return LanguageModelOutput(loss=loss, logits=logits, state=shown)
 
     def read(
         self, input_ids: Tensor, state: State | None, lengths: Tensor | None = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gpugrad as gg
+from gpugrad.errors import ArgumentError
 from gpugrad.tensor import Tensor
 
 
@@ -22,6 +24,9 @@ class Logits(Tensor):
     def logits(self) -> Tensor:
         """The tensor itself."""
         return self
+
+    def __getitem__(self, key: Any) -> Any:
+        return self if isinstance(key, str) and key == "logits" else super().__getitem__(key)
 
 
 def as_logits(tensor: Tensor) -> Logits:
@@ -65,6 +70,21 @@ class ModelOutput:
         """The names of the results there are."""
         return tuple(self._results)
 
+    def values(self) -> tuple[Any, ...]:
+        """The results there are."""
+        return self.to_tuple()
+
+    def items(self) -> tuple[tuple[str, Any], ...]:
+        """Names and results."""
+        return tuple(zip(self.keys(), self.to_tuple(), strict=True))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The result of that name, or `default`."""
+        return self[name] if name in self._results else default
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._results
+
     def to_tuple(self) -> tuple[Any, ...]:
         """The results there are."""
         return tuple([self[name] for name in self._results])
@@ -79,8 +99,24 @@ class ModelOutput:
         return f"{type(self).__name__}({', '.join(self._results)})"
 
 
-Lazy = Tensor | Callable[[], Tensor]
-"""A result, or the function that computes it."""
+def later(compute: Callable[[], Tensor], *parameters: Tensor) -> Callable[[], Tensor]:
+    """`compute` for a ModelOutput: it runs in the grad mode of now.
+
+    Raises ArgumentError where the parameters it reads have changed by then.
+    """
+    recording = gg.is_grad_enabled()
+    versions = [each._version for each in parameters]
+
+    def read() -> Tensor:
+        if [each._version for each in parameters] != versions:
+            raise ArgumentError(
+                "logits: they are computed when first read, and the parameters have changed since."
+                "\n  Read them before optimizer.step()."
+            )
+        with gg.set_grad_enabled(recording):
+            return compute()
+
+    return read
 
 
 class BaseModelOutput(ModelOutput):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -12,6 +13,7 @@ from gpugrad import safetensors_file
 from gpugrad.errors import ArgumentError, DataError, GpugradError
 from gpugrad.models import weights
 from gpugrad.models.base import Model
+from gpugrad.models.configuration import PretrainedConfig
 from gpugrad.nn import Module
 
 _P = TypeVar("_P", bound="Pretrained")
@@ -57,42 +59,73 @@ class Pretrained(Module):
         arrays = {k: v.backend.to_numpy(v.data) for k, v in state.items() if k not in skipped}
         content = {"architectures": [type(self).__name__], **self._to_json()}
         content["architectures"] = [type(self).__name__]
-        content["dtype"] = next(iter(arrays.values())).dtype.name
-        weights.write_json(folder / weights.CONFIG, content)
-        safetensors_file.write(folder / weights.WEIGHTS, arrays, {"format": "pt"})
+        dtype = next(iter(arrays.values())).dtype.name
+        content["dtype"] = dtype
+        if "torch_dtype" in content:
+            content["torch_dtype"] = dtype
+        weights.make_folder(folder)
+        staged = folder / f".{weights.WEIGHTS}.new"  # what takes long comes first, then two renames
+        try:
+            safetensors_file.write(staged, arrays, {"format": "pt"})
+            weights.write_config(folder, content)
+            os.replace(staged, folder / weights.WEIGHTS)
+        finally:
+            staged.unlink(missing_ok=True)
 
     @classmethod
     def from_pretrained(
         cls: type[_P],
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
+        config: Any = None,
         ignore_mismatched_sizes: bool = False,
         dtype: Any = None,
-        **config: Any,
+        torch_dtype: Any = None,
+        **changes: Any,
     ) -> _P:
         """The model of a directory, in eval mode, on the CPU.
 
         Parameters are found with or without the base model's prefix ("bert."), in one file or in
         shards. Those the files lack (the head of a new task) keep their initial values, and a
-        warning names them. config: fields changed, such as num_labels=3. dtype: of the parameters;
-        float32 unless given. ignore_mismatched_sizes: parameters of another shape stay new, too.
+        warning names them. config: instead of the directory's config.json. changes: fields changed,
+        such as num_labels=3. dtype, or torch_dtype: of the parameters, "auto" for the one that the
+        configuration names; float32 unless given. ignore_mismatched_sizes: parameters of another
+        shape stay new, too.
 
         Raises DataError for a missing, truncated or foreign file, a directory of another
         architecture, and shapes that differ; ArgumentError for unfit fields.
         """
         folder = Path(pretrained_model_name_or_path)
-        content = weights.read_json(folder / weights.CONFIG)
-        weights.check_model_type(cls.__name__, cls.model_type, folder, content)
+        content = cls._content(folder, config)
         try:
-            model = cls._from_json(content, config)
+            model = cls._from_json(content, changes)
         except (TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, ArgumentError) and config:
+            if isinstance(error, ArgumentError) and (changes or config is not None):
                 raise
             raise DataError(f"{folder / weights.CONFIG}: {error}") from error
         model._load_weights(folder, ignore_mismatched_sizes)
+        dtype = torch_dtype if dtype is None else dtype
+        if isinstance(dtype, str) and dtype == "auto":
+            dtype = content.get("dtype") or content.get("torch_dtype")
         if dtype is not None:
             model.to(dtype=dtype)
         return model.eval()
+
+    @classmethod
+    def _content(cls, folder: Path, config: Any) -> dict[str, Any]:
+        """What makes the model: config, or else the directory's config.json."""
+        if config is None:
+            content = weights.read_json(folder / weights.CONFIG)
+            weights.check_model_type(cls.__name__, cls.model_type, folder, content)
+            return content
+        content = config.to_json() if isinstance(config, PretrainedConfig) else config
+        kind = content.get("model_type", cls.model_type) if isinstance(content, Mapping) else None
+        if kind != cls.model_type:
+            raise ArgumentError(
+                f"{cls.__name__}.from_pretrained: config is a {type(config).__name__}; it must be "
+                f"a configuration of model_type {cls.model_type!r}."
+            )
+        return dict(content)
 
     def _load_weights(self, folder: Path, ignore_mismatched_sizes: bool) -> None:
         state = self.state_dict()

@@ -8,6 +8,7 @@ import gpugrad as gg
 from gpugrad import nn
 from gpugrad.errors import ArgumentError
 from gpugrad.models.base import one_of
+from gpugrad.models.generation import eval_mode
 from gpugrad.models.outputs import LanguageModelOutput, Logits, as_logits
 from gpugrad.models.pretrained import KeywordModel
 from gpugrad.models.registry import register
@@ -196,8 +197,8 @@ class Seq2Seq(KeywordModel):
         max_new_tokens: int = 50,
     ) -> Tensor:
         """The most probable next token, step by step: int64 (n, up to max_new_tokens), each ending
-        with eos_token_id and then padded. In the mode the model is in: call eval() first."""
-        with gg.no_grad():
+        with eos_token_id and then padded."""
+        with gg.no_grad(), eval_mode(self):
             memory, state = self.encode(input_ids, attention_mask)
             n, device = len(input_ids), input_ids.device
             tokens = gg.full((n, 1), self.bos, dtype=gg.int64, device=device)

@@ -87,6 +87,7 @@ class TextClassifier(KeywordModel):
                     "one for each text."
                 )
             seen = gg.arange(shape[1], device=input_ids.device) < lengths.unsqueeze(1)
+            lengths = lengths.clamp(max=shape[1])
         elif seen is not None:
             lengths = lengths_of(self, seen)
         features = self.encode(input_ids, seen, lengths)

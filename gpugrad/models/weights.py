@@ -9,6 +9,7 @@ from typing import Any
 
 from gpugrad import safetensors_file
 from gpugrad.errors import DataError
+from gpugrad.text_file import write_json
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -38,14 +39,18 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Raises DataError where it cannot be written."""
+def write_config(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write config.json, whole or not at all. Raises DataError where it cannot be written."""
+    make_folder(folder)
+    write_json(folder / CONFIG, dict(sorted(content.items())))
+
+
+def make_folder(folder: Path) -> None:
+    """Raises DataError where it cannot be made."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}.") from error
+        raise DataError(f"{folder}: cannot be made: {error.strerror}.") from error
 
 
 def check_model_type(name: str, wanted: str, folder: Path, content: Mapping[str, Any]) -> None:

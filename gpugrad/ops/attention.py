@@ -77,7 +77,7 @@ def _visible(q: Tensor, k: Tensor, options: AttentionOptions) -> np.ndarray[Any,
     mask = np.ones((1, 1, m, n), bool)
     to_numpy = q.backend.to_numpy
     if options.k_lengths is not None:
-        lengths = to_numpy(options.k_lengths).reshape(-1, 1, 1, 1)
+        lengths = np.clip(to_numpy(options.k_lengths), 0, n).reshape(-1, 1, 1, 1)
         mask = j < lengths
         shift = lengths - m if options.align_end else 0
     if options.q_offsets is not None:

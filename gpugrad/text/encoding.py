@@ -79,7 +79,7 @@ def check_kind(operation: str, kind: str | None) -> None:
 
 
 def as_column(name: str, rows: Sequence[Any], kind: str) -> Any:
-    """Rows of equal length as an int64 tensor or array (n, length).
+    """Rows of equal length as a tensor or array (n, length), int64; fractions as a float32 tensor.
 
     Raises ShapeError when lengths differ.
     """
@@ -92,4 +92,6 @@ def as_column(name: str, rows: Sequence[Any], kind: str) -> Any:
     array = np.asarray(rows)
     if array.dtype.kind in "iub" or array.size == 0:
         array = array.astype(np.int64)
+    elif array.dtype.kind == "f" and kind != "np":
+        array = array.astype(np.float32)
     return array if kind == "np" else gg.tensor(array)

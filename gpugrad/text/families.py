@@ -22,6 +22,8 @@ class BertTokenizer(Tokenizer):
     Args:
         vocab_file: vocab.txt, a token a line, its number is the id.
         vocab: token -> id instead.
+        do_lower_case, tokenize_chinese_chars (as words of one character each), strip_accents
+            (None: where it makes lower case): by default true, or what tokenizer_object does.
         others as Tokenizer's. Raises DataError for a vocabulary without a special token.
     """
 
@@ -30,10 +32,10 @@ class BertTokenizer(Tokenizer):
     def __init__(
         self,
         vocab_file: PathLike | None = None,
-        do_lower_case: bool = True,
+        do_lower_case: bool | None = None,
         *,
         vocab: dict[str, int] | None = None,
-        tokenize_chinese_chars: bool = True,
+        tokenize_chinese_chars: bool | None = None,
         strip_accents: bool | None = None,
         tokenizer_object: Any = None,
         **options: Any,
@@ -49,15 +51,19 @@ class BertTokenizer(Tokenizer):
                     f"{vocab_file or 'vocab'}: no {', '.join(missing)} among its {len(vocab)} "
                     "tokens.\n  It is no vocabulary of BERT's."
                 )
-            tokenizer_object = bert_pipeline(
-                vocab,
-                do_lower_case,
-                handle_chinese_chars=tokenize_chinese_chars,
-                strip_accents=strip_accents,
-            )
+            tokenizer_object = bert_pipeline(vocab)
+        normal = tokenizer_object.normalizer
+        given = {
+            "lowercase": do_lower_case,
+            "handle_chinese_chars": tokenize_chinese_chars,
+            "strip_accents": strip_accents,
+        }
+        for name, value in given.items():
+            if value is not None and hasattr(normal, name):  # a foreign one may have none of them
+                setattr(normal, name, value)
         special = {f"{kind}_token": token for kind, token in BERT_SPECIAL.items()}
         super().__init__(tokenizer_object, **{**special, **options})
-        self.do_lower_case = do_lower_case
+        self.do_lower_case = bool(getattr(normal, "lowercase", False))
 
 
 class GPT2Tokenizer(Tokenizer):
@@ -65,6 +71,8 @@ class GPT2Tokenizer(Tokenizer):
 
     Args:
         vocab_file, merges_file: vocab.json (token -> id) and merges.txt (a pair a line).
+        add_prefix_space: read a text as if a space were before it; by default no, or what
+            tokenizer_object does.
         others as Tokenizer's.
     """
 
@@ -73,7 +81,7 @@ class GPT2Tokenizer(Tokenizer):
         vocab_file: PathLike | None = None,
         merges_file: PathLike | None = None,
         *,
-        add_prefix_space: bool = False,
+        add_prefix_space: bool | None = None,
         tokenizer_object: Any = None,
         **options: Any,
     ) -> None:
@@ -82,11 +90,15 @@ class GPT2Tokenizer(Tokenizer):
                 raise ArgumentError("GPT2Tokenizer: give vocab_file and merges_file.")
             vocab, merges = _read_vocab(vocab_file), _read_merges(merges_file)
             try:
-                tokenizer_object = gpt2_pipeline(vocab, merges, add_prefix_space)
+                tokenizer_object = gpt2_pipeline(vocab, merges)
             except Exception as error:  # the library raises nothing narrower
                 raise DataError(f"{merges_file}: does not fit {vocab_file}: {error}.") from error
+        pieces = tokenizer_object.pre_tokenizer
+        if add_prefix_space is not None and hasattr(pieces, "add_prefix_space"):
+            pieces.add_prefix_space = add_prefix_space
         special = {f"{kind}_token": END_OF_TEXT for kind in ("bos", "eos", "unk")}
         super().__init__(tokenizer_object, **{**special, **options})
+        self.add_prefix_space = bool(getattr(pieces, "add_prefix_space", False))
 
 
 class AutoTokenizer:
@@ -96,8 +108,11 @@ class AutoTokenizer:
         raise ArgumentError("AutoTokenizer: call AutoTokenizer.from_pretrained(folder).")
 
     @staticmethod
-    def from_pretrained(folder: PathLike, **changes: Any) -> Tokenizer:
-        """As Tokenizer.from_pretrained, of the class that the folder names."""
+    def from_pretrained(folder: PathLike, *, use_fast: bool = True, **changes: Any) -> Tokenizer:
+        """As Tokenizer.from_pretrained, of the class that the folder names.
+
+        use_fast is accepted; there is one tokenizer of each kind, and it is the fast one.
+        """
         name = pretrained.class_name(Path(folder))
         known: dict[str, type[Tokenizer]] = {
             "BertTokenizer": BertTokenizer,

@@ -98,6 +98,9 @@ def _decode(chunks: Iterable[bytes], name: str, encoding: str) -> Iterator[str]:
 
 def _decoder(encoding: str) -> codecs.IncrementalDecoder:
     try:
+        # Codecs such as hex and rot13 are no encodings of text.
+        if not codecs.lookup(encoding)._is_text_encoding:
+            raise LookupError(encoding)
         return codecs.getincrementaldecoder(encoding)("strict")
     except LookupError:
         raise ArgumentError(

@@ -11,8 +11,8 @@ import numpy as np
 import gpugrad as gg
 from gpugrad.data.dataset import Dataset
 from gpugrad.errors import ArgumentError, DataError
-from gpugrad.text.encoding import BatchEncoding
-from gpugrad.text.padding import pad_ids
+from gpugrad.text.encoding import BatchEncoding, check_kind
+from gpugrad.text.padding import pad_ids, padding_length
 from gpugrad.text.streaming import TokenStore, encode_stream
 
 if TYPE_CHECKING:
@@ -48,27 +48,40 @@ class DataCollatorForLanguageModeling:
     """collate_fn: rows of ids (or dicts with input_ids) to a batch with labels.
 
     mlm: masked tokens are to be predicted (mask_tokens); without it labels are the ids themselves,
-    as language models shift them. Hugging Face's name and arguments.
+    as language models shift them. pad_to_multiple_of: of the batch's length. return_tensors: "pt"
+    or "gg" for tensors, "np" for arrays. Hugging Face's name and arguments.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, mlm: bool = True, mlm_probability: float = 0.15
+        self,
+        tokenizer: Tokenizer,
+        mlm: bool = True,
+        mlm_probability: float = 0.15,
+        *,
+        pad_to_multiple_of: int | None = None,
+        return_tensors: str = "pt",
     ) -> None:
+        check_kind("DataCollatorForLanguageModeling", return_tensors)
         if not 0 < mlm_probability <= 1:
             raise ArgumentError(
                 f"DataCollatorForLanguageModeling: mlm_probability = {mlm_probability}; it must be "
                 "above 0 and at most 1."
             )
         self.tokenizer, self.mlm, self.mlm_probability = tokenizer, mlm, mlm_probability
+        self.pad_to_multiple_of, self.return_tensors = pad_to_multiple_of, return_tensors
 
     def __call__(self, rows: Sequence[Any]) -> BatchEncoding:
         given = [row["input_ids"] if isinstance(row, Mapping) else row for row in rows]
         pad = self.tokenizer.pad_token_id
-        ids, mask = pad_ids([np.asarray(row) for row in given], 0 if pad is None else pad)
+        lengths = [len(row) for row in given]
+        width = padding_length(lengths, "longest", 0, self.pad_to_multiple_of)
+        ids, mask = pad_ids([np.asarray(row) for row in given], 0 if pad is None else pad, width)
         labels = np.where(mask == 1, ids, IGNORED)
         if self.mlm:
             ids, labels = masked_by(self.tokenizer, ids, mask, self.mlm_probability)
         columns = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+        if self.return_tensors == "np":
+            return BatchEncoding(columns)
         return BatchEncoding({name: gg.tensor(column) for name, column in columns.items()})
 
 

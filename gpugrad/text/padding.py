@@ -28,6 +28,18 @@ def padding_length(
     return -(-length // multiple) * multiple if multiple else length
 
 
+def rows_of(encoded: Any) -> tuple[bool, list[Mapping[str, Any]]]:
+    """(whether it is one row, rows): a list of rows, or a dict of columns or of one row."""
+    if not isinstance(encoded, Mapping):
+        return False, [{name: as_list(value) for name, value in row.items()} for row in encoded]
+    columns = {name: as_list(value) for name, value in encoded.items()}
+    ids = columns.get("input_ids")
+    if isinstance(ids, list | tuple) and ids and not isinstance(ids[0], list | tuple):
+        return True, [columns]
+    rows = zip(*columns.values(), strict=True)
+    return False, [dict(zip(columns, row, strict=True)) for row in rows]
+
+
 def pad_features(
     rows: Sequence[Mapping[str, Any]], length: int | None, pad_id: int, side: str = "right"
 ) -> dict[str, list[Any]]:
@@ -110,9 +122,8 @@ class DataCollatorWithPadding:
         self.pad_to_multiple_of, self.return_tensors = pad_to_multiple_of, return_tensors
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> BatchEncoding:
-        rows = [{name: _as_list(value) for name, value in row.items()} for row in features]
         batch = self.tokenizer.pad(
-            rows, self.padding, self.max_length, self.pad_to_multiple_of, self.return_tensors
+            features, self.padding, self.max_length, self.pad_to_multiple_of, self.return_tensors
         )
         for name in _LABELS:
             if name in batch:
@@ -120,6 +131,6 @@ class DataCollatorWithPadding:
         return batch
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
     """A tensor or array as a list; anything else as it is."""
     return value.tolist() if hasattr(value, "tolist") else value

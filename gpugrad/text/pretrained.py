@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpugrad.errors import DataError
-from gpugrad.text.files_out import write_json, write_lines
 from gpugrad.text.lines import read_text
 from gpugrad.text.packages import tokenizers_library
 from gpugrad.text.special import KINDS
+from gpugrad.text_file import write_json, write_lines
 
 if TYPE_CHECKING:
     from gpugrad.text.tokenizer import Tokenizer
@@ -29,6 +29,10 @@ _USUAL = {  # special tokens of tokenizers whose configuration names none
     "eos": ("</s>", "<|endoftext|>"),
 }
 _KEPT = ("model_max_length", "padding_side", "truncation_side")
+_OLDER = ("vocab.txt", "vocab.json", "merges.txt", SPECIAL)
+"""Files that one tokenizer has and another lacks; left over, they would describe two."""
+_BERT = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
+_GPT2 = ("add_prefix_space",)
 
 
 def load(kind: type[_T], folder: str | os.PathLike[str], changes: Mapping[str, Any]) -> _T:
@@ -46,19 +50,32 @@ def load(kind: type[_T], folder: str | os.PathLike[str], changes: Mapping[str, A
         options |= _special_tokens(made, {**_read_json(path / SPECIAL), **config})
         if kind is Tokenizer:
             options["token_types"] = class_name(path) == "BertTokenizer"
+        options |= _chosen(kind, config)
         return kind(tokenizer_object=made, **{**options, **changes})
     if (path / "vocab.txt").is_file():
-        lower = {"do_lower_case": config.get("do_lower_case", True)}
         own: Any = kind if issubclass(kind, BertTokenizer) else BertTokenizer
-        return own(path / "vocab.txt", **{**lower, **options, **changes})
+        return own(path / "vocab.txt", **{**options, **_chosen(own, config), **changes})
     own = kind if issubclass(kind, GPT2Tokenizer) else GPT2Tokenizer
+    options |= _chosen(own, config)
     return own(path / "vocab.json", path / "merges.txt", **{**options, **changes})
 
 
+def _chosen(kind: type[Tokenizer], config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a configuration says of how texts are normalised, for a class that takes it."""
+    from gpugrad.text.families import BertTokenizer, GPT2Tokenizer
+
+    names: tuple[str, ...] = _BERT if issubclass(kind, BertTokenizer) else ()
+    names = _GPT2 if issubclass(kind, GPT2Tokenizer) else names
+    return {name: config[name] for name in names if config.get(name) is not None}
+
+
 def save(tokenizer: Tokenizer, folder: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Write a tokenizer to a folder, which is made; gives the names of its files."""
+    """Write a tokenizer to a folder, which is made; gives the names of its files.
+
+    The vocabulary's files of another tokenizer that was there are removed.
+    """
     path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
+    _make(path)
     made = tokenizer.backend_tokenizer
     made.no_truncation()
     made.no_padding()
@@ -68,8 +85,7 @@ def save(tokenizer: Tokenizer, folder: str | os.PathLike[str]) -> tuple[str, ...
         **{name: getattr(tokenizer, name) for name in _KEPT},
         **tokenizer.special_tokens_map,
     }
-    if hasattr(tokenizer, "do_lower_case"):
-        config["do_lower_case"] = tokenizer.do_lower_case
+    config |= _normal(made)
     written = [write_json(path / WHOLE, whole), write_json(path / CONFIG, config)]
     vocab = [token for token, _ in sorted(made.get_vocab().items(), key=lambda each: each[1])]
     model = whole["model"]
@@ -79,7 +95,27 @@ def save(tokenizer: Tokenizer, folder: str | os.PathLike[str]) -> tuple[str, ...
         pairs = [" ".join(pair) if isinstance(pair, list) else pair for pair in model["merges"]]
         written.append(write_json(path / "vocab.json", tokenizer.get_vocab()))
         written.append(write_lines(path / "merges.txt", ["#version: 0.2", *pairs]))
+    for name in set(_OLDER) - {each.name for each in written}:
+        (path / name).unlink(missing_ok=True)
     return tuple(str(each) for each in written)
+
+
+def _make(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise DataError(f"save_pretrained({str(path)!r}): this is a file; name a folder.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be made: {error.strerror or error}.") from error
+
+
+def _normal(made: Any) -> dict[str, Any]:
+    """How it normalises texts, by Hugging Face's names: vocab.txt and merges.txt do not say."""
+    normal, pieces = made.normalizer, made.pre_tokenizer
+    if made.model.__class__.__name__ == "WordPiece" and hasattr(normal, "lowercase"):
+        values = (normal.lowercase, normal.handle_chinese_chars, normal.strip_accents)
+        return dict(zip(_BERT, values, strict=True))
+    return {name: getattr(pieces, name) for name in _GPT2 if hasattr(pieces, name)}
 
 
 def class_name(folder: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +12,7 @@ import gpugrad as gg
 from gpugrad.errors import ArgumentError, DataError, DTypeError
 from gpugrad.text import pretrained, training
 from gpugrad.text.encoding import BatchEncoding, as_column, check_kind
-from gpugrad.text.padding import pad_features, padding_length
+from gpugrad.text.padding import pad_features, padding_length, rows_of
 from gpugrad.text.special import SpecialTokens
 
 UNLIMITED = int(1e30)
@@ -115,8 +115,9 @@ class Tokenizer(SpecialTokens):
                 words); the pair is joined by the separator.
             padding: True or "longest", "max_length" (to max_length), False.
             truncation: True or "longest_first", "only_first", "only_second", False; to max_length,
-                by default model_max_length. stride and return_overflowing_tokens give the rest in
-                further rows, which overlap by stride tokens.
+                by default model_max_length; max_length without padding means True. stride and
+                return_overflowing_tokens give the rest in further rows, which overlap by stride
+                tokens.
             return_tensors: "pt" or "gg" for tensors, "np" for arrays, None for lists.
 
         Gives input_ids, token_type_ids (where the model has them), attention_mask; for one string
@@ -126,6 +127,8 @@ class Tokenizer(SpecialTokens):
         """
         check_kind("tokenizer", return_tensors)
         single, rows = _rows(text, text_pair, is_split_into_words)
+        if truncation is None and padding is False and max_length is not None:
+            truncation = True
         self._set_truncation(truncation, max_length, stride)
         self._set_padding(padding, max_length, pad_to_multiple_of)
         encodings = self._encode(rows, add_special_tokens, is_split_into_words)
@@ -187,11 +190,12 @@ class Tokenizer(SpecialTokens):
         pad_to_multiple_of: int | None = None,
         return_tensors: str | None = None,
     ) -> BatchEncoding:
-        """Bring rows made one by one to one length: a list of dicts, or a dict of lists."""
+        """Bring rows made one by one to one length: a list of dicts, or a dict of lists.
+
+        A dict of one row gives one row.
+        """
         check_kind("tokenizer.pad", return_tensors)
-        rows = encoded_inputs
-        if isinstance(rows, Mapping):
-            rows = [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)]
+        one, rows = rows_of(encoded_inputs)
         length = padding_length(
             [len(row["input_ids"]) for row in rows],
             self._padding_kind(padding),
@@ -199,6 +203,8 @@ class Tokenizer(SpecialTokens):
             pad_to_multiple_of,
         )
         columns = pad_features(rows, length, self._required("pad"), self.padding_side)
+        if one:
+            columns = {name: column[0] for name, column in columns.items()}
         if return_tensors is not None:
             columns = {name: as_column(name, c, return_tensors) for name, c in columns.items()}
         return BatchEncoding(columns)

@@ -67,11 +67,11 @@ def train_tokenizer(
 # ---- how each kind works, without a vocabulary -----------------------------------------------
 
 
-def bert_pipeline(vocab: dict[str, int], lowercase: bool = True, **normal: Any) -> Any:
+def bert_pipeline(vocab: dict[str, int], lowercase: bool = True) -> Any:
     """The library's tokenizer that works as BERT's, with a vocabulary that has BERT's specials."""
     lib = tokenizers_library()
     made = lib.Tokenizer(lib.models.WordPiece(vocab, unk_token="[UNK]"))
-    made.normalizer = lib.normalizers.BertNormalizer(lowercase=lowercase, **normal)
+    made.normalizer = lib.normalizers.BertNormalizer(lowercase=lowercase)
     made.pre_tokenizer = lib.pre_tokenizers.BertPreTokenizer()
     made.decoder = lib.decoders.WordPiece(prefix="##")
     cls, sep = "[CLS]", "[SEP]"
@@ -83,11 +83,11 @@ def bert_pipeline(vocab: dict[str, int], lowercase: bool = True, **normal: Any) 
     return made
 
 
-def gpt2_pipeline(vocab: Any, merges: Any, add_prefix_space: bool = False) -> Any:
+def gpt2_pipeline(vocab: Any, merges: Any) -> Any:
     """The library's tokenizer that works as GPT-2's."""
     lib = tokenizers_library()
     made = lib.Tokenizer(lib.models.BPE(vocab=vocab, merges=merges))
-    made.pre_tokenizer = lib.pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    made.pre_tokenizer = lib.pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = lib.decoders.ByteLevel()
     made.post_processor = lib.processors.ByteLevel(trim_offsets=False)
     return made
@@ -164,7 +164,8 @@ def _bpe(texts: Iterable[str], size: int, least: int) -> Tokenizer:
 
 def _wordpiece(texts: Iterable[str], size: int, least: int, lowercase: bool) -> Tokenizer:
     """The library's trainer numbers the continuing letters (##a) in the order of a hash table,
-    which is random, and breaks ties by these numbers. Named first, they have a fixed order."""
+    which is random, and breaks ties by these numbers. Named first, they have a fixed order.
+    Letters that vocab_size has no room for, the rarest, are unknown."""
     from gpugrad.text.families import BertTokenizer
 
     lib = tokenizers_library()
@@ -172,13 +173,17 @@ def _wordpiece(texts: Iterable[str], size: int, least: int, lowercase: bool) -> 
     made = bert_pipeline(_numbered(special), lowercase)
     if iter(texts) is texts:
         texts = list(texts)
-    letters = _alphabet(texts, made.normalizer.normalize_str)
+    room = (size - len(special)) // 2  # each letter is two tokens
+    if not room:
+        raise ArgumentError(f"train_tokenizer: vocab_size = {size} leaves no room for words.")
+    letters = _alphabet(texts, made.normalizer.normalize_str, room)
     _check_found(letters)
     known = special + letters + [f"##{letter}" for letter in letters]
     trainer = lib.trainers.WordPieceTrainer(
-        vocab_size=max(size, len(known)),
+        vocab_size=size,
         min_frequency=least,
         special_tokens=known,
+        limit_alphabet=0,  # to those that are named
         continuing_subword_prefix="##",
         show_progress=False,
     )
@@ -188,7 +193,7 @@ def _wordpiece(texts: Iterable[str], size: int, least: int, lowercase: bool) -> 
     return BertTokenizer(tokenizer_object=bert_pipeline(vocab, lowercase))
 
 
-def _alphabet(texts: Iterable[str], normal: Callable[[str], str], most: int = 1000) -> list[str]:
+def _alphabet(texts: Iterable[str], normal: Callable[[str], str], most: int) -> list[str]:
     """The most frequent characters that are no space, sorted."""
     counts: Counter[str] = Counter()
     for text in _strings(texts):

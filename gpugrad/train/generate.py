@@ -78,8 +78,9 @@ def _prompt_ids(prompt: str, tokenizer: Tokenizer) -> list[int]:
     if not ids and tokenizer.bos_token_id is not None:
         return [tokenizer.bos_token_id]
     if not ids:
+        what = "is empty" if not prompt else f"has no token that the model knows: {prompt[:40]!r}"
         raise DataError(
-            "generate: the prompt is empty.\n  Give some text to go on from: --prompt TEXT."
+            f"generate: the prompt {what}.\n  Give some text to go on from: --prompt TEXT."
         )
     return ids
 

@@ -14,7 +14,7 @@ import gpugrad as gg
 from gpugrad import models
 from gpugrad.data.dataset import Dataset
 from gpugrad.data.loader import DataLoader
-from gpugrad.errors import DataError
+from gpugrad.errors import ArgumentError, DataError
 from gpugrad.tensor import Tensor
 from gpugrad.text import Lines, Tokenizer, TokenStore, WikiText2, encode_stream, tiny_shakespeare
 from gpugrad.train.evaluate import Metric
@@ -109,6 +109,8 @@ class Blocks(Dataset):
     def __init__(self, ids: Any, length: int, random: bool = False) -> None:
         self.ids, self.length, self.random = ids, length, random
         self.count = (len(ids) - 1) // (length - 1) if length > 1 else 0
+        if length < 2:
+            raise ArgumentError("--max-length 1: a language model needs runs of at least 2 tokens.")
         if self.count < 1:
             raise DataError(
                 f"the text has {len(ids)} tokens, fewer than one run of {length}.\n"
@@ -157,6 +159,8 @@ def train_language_model(options: TextOptions) -> float:
     tokenizer, train, valid = _texts(options, recipe)
     config = {**recipe.config, "vocab_size": len(tokenizer)}
     config |= dict.fromkeys(recipe.lengths, options.max_length)
+    if recipe.network.startswith("gpt2"):
+        config |= {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     model = models.create(recipe.network, **{**config, **options.config}).to(backend.device)
     with matmul_precision(options.precision or recipe.precision):
         loss = _fit(options, recipe, model, train, valid)

@@ -75,8 +75,8 @@ def _training(folder: str) -> dict[str, Any]:
 
 
 def _classes(model: Any, training: dict[str, Any]) -> list[str]:
-    """Names of the classes: those of training.json, which also has them for one logit."""
-    if training.get("classes"):
-        return [str(name) for name in training["classes"]]
+    """Names of the classes: the model's, or of one logit the two of training.json."""
     names: dict[int, str] = getattr(model, "id2label", None) or {}
+    if len(names) < 2 and training.get("classes"):
+        return [str(name) for name in training["classes"]]
     return [names[i] for i in sorted(names)]

@@ -11,7 +11,7 @@ from typing import Any
 from gpugrad import models
 from gpugrad.data.dataset import Subset
 from gpugrad.data.loader import DataLoader
-from gpugrad.errors import DataError
+from gpugrad.errors import ArgumentError, DataError
 from gpugrad.tensor import Tensor
 from gpugrad.text import (
     Lines,
@@ -128,7 +128,9 @@ def pretrain(options: TextOptions) -> float:
     backend = begin(options)
     train, valid = _corpora(options)
     tokenizer = make_tokenizer(options, recipe, _Sentences(train))
+    _check_specials(tokenizer)
     config = {**recipe.config, "vocab_size": len(tokenizer)}
+    config["pad_token_id"] = tokenizer.pad_token_id
     config |= dict.fromkeys(recipe.lengths, options.max_length)
     model: Any = models.create(recipe.network, **{**config, **options.config}).to(backend.device)
     with matmul_precision(options.precision or recipe.precision):
@@ -143,6 +145,17 @@ def pretrain(options: TextOptions) -> float:
         flush=True,
     )
     return log["valid_masked_loss"]
+
+
+def _check_specials(tokenizer: Tokenizer) -> None:
+    """Raise ArgumentError where the tokenizer lacks a token that the tasks need."""
+    names = ("cls_token", "sep_token", "mask_token", "pad_token")
+    missing = [name for name in names if getattr(tokenizer, f"{name}_id") is None]
+    if missing:
+        raise ArgumentError(
+            f"pretrain bert: the tokenizer has no {', '.join(missing)}.\n"
+            "  Take --tokenizer wordpiece, which has them."
+        )
 
 
 def _fit(

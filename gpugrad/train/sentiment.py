@@ -13,7 +13,7 @@ import gpugrad as gg
 from gpugrad import models
 from gpugrad.data.dataset import Dataset
 from gpugrad.data.loader import DataLoader
-from gpugrad.errors import DataError
+from gpugrad.errors import ArgumentError, DataError
 from gpugrad.nn import Module
 from gpugrad.nn import functional as F
 from gpugrad.tensor import Tensor
@@ -173,9 +173,21 @@ def train_sentiment(options: TextOptions) -> float:
 def finetune(options: TextOptions) -> float:
     """As train_sentiment, from the parameters of a pre-trained model (options.pretrained)."""
     recipe = recipe_for("finetune", FINETUNE, options)
-    known: Any = models.AutoConfig.from_pretrained(options.pretrained or "")
-    recipe = replace(recipe, max_length=min(recipe.max_length, known.max_position_embeddings))
-    return _run(completed(options, recipe, f"finetuned-{options.model}"), recipe)
+    source = options.pretrained or ""
+    known: Any = models.AutoConfig.from_pretrained(source)
+    positions = known.max_position_embeddings
+    if (options.max_length or 0) > positions:
+        raise ArgumentError(
+            f"--max-length {options.max_length}: the model of {source} has {positions} positions."
+        )
+    recipe = replace(recipe, max_length=min(recipe.max_length, positions))
+    options = completed(options, recipe, f"finetuned-{options.model}")
+    if Path(options.output or "").resolve() == Path(source).resolve():
+        raise ArgumentError(
+            f"--output {options.output}: is the pre-trained model, which would be lost.\n"
+            "  Name another folder."
+        )
+    return _run(options, recipe)
 
 
 def _run(options: TextOptions, recipe: ClassifierRecipe) -> float:
@@ -203,6 +215,9 @@ def _model(
     if options.pretrained is None:
         config = {**recipe.config, "vocab_size": len(tokenizer), "num_labels": len(names)}
         config |= dict.fromkeys(recipe.lengths, options.max_length)
+        if tokenizer.pad_token_id is not None:
+            bert = recipe.network.startswith("bert")
+            config["pad_token_id" if bert else "padding_idx"] = tokenizer.pad_token_id
         config |= options.config
         if config["num_labels"] == len(names) or not recipe.network.startswith("bert"):
             config["id2label"] = names  # BERT has no names for the two classes of one logit

@@ -15,8 +15,8 @@ from gpugrad.errors import ArgumentError, DataError
 from gpugrad.nn import Module
 from gpugrad.tensor import Tensor
 from gpugrad.text import AutoTokenizer, Tokenizer, WordFilter
-from gpugrad.text.files_out import write_json
 from gpugrad.text.training import KINDS
+from gpugrad.text_file import write_json
 from gpugrad.train.hooks import Hook
 from gpugrad.train.job import Options
 from gpugrad.train.recipe import Recipe
@@ -192,7 +192,11 @@ def save_model_folder(
     model.to("cpu")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    given = {name: value for name, value in vars(options).items() if value not in (None, {}, False)}
+    given = {
+        name: value
+        for name, value in vars(options).items()
+        if value is not None and value is not False and value != {}
+    }
     write_json(Path(folder) / TRAINING, {"gpugrad": gg.__version__, **info, "options": given})
     print(f"model saved to {folder}", flush=True)
 

@@ -86,6 +86,11 @@ def _table(path: str, options: TextOptions) -> TextData:
 
 
 def _with_valid(name: str, train: TextDataset, test: TextDataset) -> TextData:
+    if len(train) < 2:
+        raise DataError(
+            f"{name}: has {len(train)} rows to train on; one of at least 2 is held out to choose "
+            "the best epoch by."
+        )
     kept, chosen = held_out(len(train), _VALID, _VALID_MOST)
     return TextData(name, _part(train, kept), _part(train, chosen), test)
 

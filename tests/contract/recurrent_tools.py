@@ -64,8 +64,9 @@ class Layer:
         self.h0 = values((b, r), dtype, seed + 4, 0.5)
         self.c0 = values((b, h), dtype, seed + 5) if cell == "lstm" else None
         self.lengths = None
-        if case.lengths:  # of every kind: all steps, none, and those between
+        if case.lengths:  # of every kind: all steps and more, none, and those between
             self.lengths = np.arange(t, t - b, -1, dtype=np.int64) % (t + 1)
+            self.lengths[0] += 2
         self.dy = values((t, b, r), dtype, seed + 6)
         self.dhn = None if case.bare else values((b, r), dtype, seed + 7)
         self.dcn = None if case.bare or cell != "lstm" else values((b, h), dtype, seed + 8)

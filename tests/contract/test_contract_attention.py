@@ -110,7 +110,8 @@ def test_attention_packed_sequences(backend: Backend, dtype: str, window: dict[s
 @dtype_of_inputs
 @pytest.mark.parametrize("window", [{}, CAUSAL, AT_END, {"left": 9, "right": 2}], ids=str)
 def test_attention_key_lengths(backend: Backend, dtype: str, window: dict[str, Any]) -> None:
-    case = Case((4, 2, 1, 50, 70, 16), k_lengths=[70, 0, 33, 1], window=window)
+    """Lengths beyond the keys count as all of them, negative ones as none."""
+    case = Case((6, 2, 1, 50, 70, 16), k_lengths=[70, 0, 33, 1, 90, -3], window=window)
     hold(backend, dtype, case)
 
 

@@ -26,6 +26,10 @@ OPTIONS: list[dict[str, Any]] = [
     {"padding": True, "truncation": True, "max_length": 16},
     {"padding": "max_length", "truncation": True, "max_length": 24},
     {"padding": True, "pad_to_multiple_of": 8},
+    {"max_length": 6},
+    {"max_length": 6, "truncation": False},
+    {"max_length": 8, "padding": "max_length"},
+    {"max_length": 6, "padding": "do_not_pad"},
     {"add_special_tokens": False},
     {"return_special_tokens_mask": True, "return_offsets_mapping": True},
     {"truncation": True, "max_length": 14, "stride": 2, "return_overflowing_tokens": True},
@@ -98,3 +102,30 @@ def test_theirs_is_loaded(both: Any, tmp_path: Path) -> None:
     equal(again(TEXTS, PAIRS), ours(TEXTS, PAIRS))
     assert again.special_tokens_map == ours.special_tokens_map
     assert again.model_max_length == ours.model_max_length
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["tokenizer.json", "vocab.txt"])
+@pytest.mark.parametrize("given", [{}, {"do_lower_case": True}, {"do_lower_case": False}])
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_upper_case(lowercase: bool, given: dict[str, Any], whole: bool, tmp_path: Path) -> None:
+    """Folders and arguments say which letters are kept, in ours as in theirs."""
+    lines = [*corpus(40).splitlines(), *sentences(40)[0], *TEXTS]
+    made = text.train_tokenizer("wordpiece", lines, vocab_size=400, lowercase=lowercase)
+    made.save_pretrained(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path), **given)
+    if not whole:
+        (tmp_path / "tokenizer.json").unlink()
+    ours = text.AutoTokenizer.from_pretrained(tmp_path, use_fast=True, **given)
+    assert ours.do_lower_case is given.get("do_lower_case", lowercase)
+    equal(ours(TEXTS, PAIRS), theirs(TEXTS, PAIRS))
+
+
+def test_one_row_is_padded(both: Any) -> None:
+    ours, theirs = both
+    options: dict[str, Any] = {"padding": "max_length", "max_length": 5}
+    row = {"input_ids": [1, 2, 3], "attention_mask": [1, 1, 1]}
+    equal(ours.pad(row, **options), theirs.pad(row, **options))
+    found = ours.pad(row, return_tensors="pt", **options)
+    wanted = theirs.pad(row, return_tensors="pt", **options)
+    for name in wanted:
+        np.testing.assert_array_equal(found[name].numpy(), wanted[name].numpy())

@@ -17,7 +17,8 @@ def _sequences(q: Array, k: Array, options: AttentionOptions) -> list[tuple[slic
         qs, ks = options.q_offsets, options.k_offsets
         return [(slice(qs[i], qs[i + 1]), slice(ks[i], ks[i + 1]), -1) for i in range(len(qs) - 1)]
     if options.k_lengths is not None:
-        return [(slice(0, m), slice(0, int(end)), b) for b, end in enumerate(options.k_lengths)]
+        ends = np.clip(options.k_lengths, 0, n)
+        return [(slice(0, m), slice(0, int(end)), b) for b, end in enumerate(ends)]
     return [(slice(0, m), slice(0, n), -1)]
 
 
