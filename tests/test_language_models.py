@@ -11,7 +11,6 @@ import pytest
 import gpugrad as gg
 from gpugrad import models
 from gpugrad.errors import ShapeError
-from gpugrad.models.gpt2 import Projection
 
 VOCABULARY = 30
 GPT2: dict[str, Any] = {
@@ -206,11 +205,3 @@ def test_cache_read_in_pieces(masked: bool) -> None:
     np.testing.assert_allclose(got, exact.numpy(), rtol=0, atol=2**-16)
     with gg.no_grad(), pytest.raises(ShapeError, match=r"6 tokens in the cache and 7 more, but th"):
         model(gg.ones(3, 7, dtype=gg.int64), past_key_values=cache)
-
-
-def test_projection_gradients() -> None:
-    """Of first and second order, by differences."""
-    shapes = ((2, 3, 4), (4, 5), (5,))
-    inputs = [gg.randn(*s, dtype=gg.float64, requires_grad=True) for s in shapes]
-    assert gg.autograd.gradcheck(Projection.apply, inputs)
-    assert gg.autograd.gradgradcheck(Projection.apply, inputs)

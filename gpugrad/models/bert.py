@@ -8,21 +8,20 @@ Bidirectional Transformers"). Names of modules and parameters are Hugging Face's
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import gpugrad as gg
 from gpugrad import nn, ops
-from gpugrad.errors import ArgumentError, ShapeError
+from gpugrad.errors import ShapeError
 from gpugrad.models.bert_config import BertConfig
 from gpugrad.models.configuration import activation_of
 from gpugrad.models.outputs import BaseModelOutput
-from gpugrad.models.pretrained import Pretrained
+from gpugrad.models.pretrained import ConfiguredModel
 from gpugrad.models.registry import register
 from gpugrad.models.text_inputs import check_device, check_mask, check_tokens
 from gpugrad.nn import functional as F
+from gpugrad.ops.heads import merge_heads
 from gpugrad.tensor import Tensor
-
-_B = TypeVar("_B", bound="BertPreTrainedModel")
 
 
 class BertEmbeddings(nn.Module):
@@ -66,12 +65,6 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
     return x.reshape(n, t, heads, width // heads).transpose(1, 2)
 
 
-def join_heads(x: Tensor) -> Tensor:
-    """(n, heads, t, d) as (n, t, heads d); no copy of what attention gives."""
-    n, heads, t, width = x.shape
-    return x.transpose(1, 2).reshape(n, t, heads * width)
-
-
 class BertSelfAttention(nn.Module):
     """softmax(q k^T / sqrt(d)) v of each head, by the fused kernel, dropout inside."""
 
@@ -86,7 +79,7 @@ class BertSelfAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         q, k, v = (split_heads(f(x), self.heads) for f in (self.query, self.key, self.value))
         p = self.dropout.p if self.training else 0.0
-        return join_heads(F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p))
+        return merge_heads(F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p), True)
 
 
 class BertOutput(nn.Module):
@@ -167,7 +160,7 @@ class BertPooler(nn.Module):
         return ops.linear(x[:, 0], self.dense.weight, self.dense.bias, "tanh")
 
 
-class BertPreTrainedModel(Pretrained):
+class BertPreTrainedModel(ConfiguredModel):
     """Base of BERT's models: configuration, initial values, directories.
 
     config: a BertConfig, its fields by keyword, or both. Initial values: weights normal with
@@ -176,32 +169,16 @@ class BertPreTrainedModel(Pretrained):
     so hooks on these do not run; those on blocks, attention, and other layers do.
     """
 
+    config: BertConfig
+    config_class = BertConfig
     model_type: ClassVar[str] = "bert"
     base_model_prefix: ClassVar[str] = "bert"
     ignored_weights = ("embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias")
-
-    def __init__(self, config: BertConfig | None = None, **fields: Any) -> None:
-        super().__init__()
-        if config is None:
-            config = BertConfig(**fields)
-        elif not isinstance(config, BertConfig):
-            raise ArgumentError(
-                f"{type(self).__name__}(config): expected a BertConfig, got "
-                f"{type(config).__name__}."
-            )
-        self.config = config.copy(**fields) if fields else config
 
     @property
     def id2label(self) -> dict[int, str]:
         """The names of the classes."""
         return self.config.id2label
-
-    def _to_json(self) -> dict[str, Any]:
-        return self.config.to_json()
-
-    @classmethod
-    def _from_json(cls: type[_B], content: dict[str, Any], changes: dict[str, Any]) -> _B:
-        return cls(BertConfig.from_dict(content, **changes))
 
     def _init_weights(self) -> None:
         """Draw the initial values, but for those of the model inside, which has drawn its own."""

@@ -11,21 +11,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import gpugrad as gg
 from gpugrad import nn, ops
-from gpugrad.autograd import Function, is_grad_enabled
-from gpugrad.errors import ArgumentError, ShapeError
-from gpugrad.models.bert import add_norm, join_heads, split_heads
+from gpugrad.autograd import is_grad_enabled
+from gpugrad.errors import ShapeError
+from gpugrad.models.bert import add_norm, split_heads
 from gpugrad.models.configuration import activation_of
 from gpugrad.models.gpt2_config import GPT2Config
 from gpugrad.models.kv_cache import KVCache
 from gpugrad.models.outputs import BaseModelOutput
-from gpugrad.models.pretrained import Pretrained
+from gpugrad.models.pretrained import ConfiguredModel
 from gpugrad.models.registry import register
 from gpugrad.models.text_inputs import check_device, check_mask, check_tokens
 from gpugrad.nn import functional as F
+from gpugrad.ops.heads import merge_heads
 from gpugrad.tensor import Tensor
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -35,26 +36,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": ops.silu,
     "tanh": ops.tanh,
 }
-_G = TypeVar("_G", bound="GPT2PreTrainedModel")
-
-
-class Projection(Function):
-    """y = x W + b, one gemm;  dx = dy W^T, dW = x^T dy, db = sum of dy.
-
-    x [..., k], W [k, n], b [n], y [..., n]. dW lies as W does: nothing is turned round.
-    """
-
-    def forward(self, x: Any, w: Any, b: Any) -> Any:
-        self.save(x, w)
-        y = self.kernels.gemm(x.reshape(-1, w.shape[0]), w, b)
-        return y.reshape(*x.shape[:-1], w.shape[1])
-
-    def backward(self, dy: Tensor) -> Any:
-        x, w = self.saved
-        rows, dz = x.reshape(-1, w.shape[0]), dy.reshape(-1, w.shape[1])
-        dx = (dz @ w.mT).reshape(x.shape) if self.needs(0) else None
-        dw = rows.mT @ dz if self.needs(1) else None
-        return dx, dw, (dz.sum(0) if self.needs(2) else None)
 
 
 class Conv1D(nn.Module):
@@ -73,7 +54,8 @@ class Conv1D(nn.Module):
     def forward(self, x: Tensor, activation: str = "none") -> Tensor:
         if not is_grad_enabled():
             return ops.linear(x, self.weight.mT, self.bias, activation)
-        y: Tensor = Projection.apply(x, self.weight, self.bias)
+        y = ops.addmm(self.bias, x.reshape(-1, self.nx), self.weight)
+        y = y.reshape(*x.shape[:-1], self.nf)
         return y if activation == "none" else ACTIVATIONS[activation](y)
 
     def extra_repr(self) -> str:
@@ -110,7 +92,7 @@ class GPT2Attention(nn.Module):
             dropout_p=self.attn_dropout.p if self.training else 0.0,
             scale=self.scale,
         )
-        return self.resid_dropout(self.c_proj(join_heads(y)))
+        return self.resid_dropout(self.c_proj(merge_heads(y, True)))
 
 
 class GPT2MLP(nn.Module):
@@ -147,7 +129,7 @@ class GPT2Block(nn.Module):
         return x, self.mlp(y)
 
 
-class GPT2PreTrainedModel(Pretrained):
+class GPT2PreTrainedModel(ConfiguredModel):
     """Base of GPT-2's models: configuration, initial values, directories.
 
     config: a GPT2Config, its fields by keyword, or both. Initial values: weights normal with
@@ -155,27 +137,11 @@ class GPT2PreTrainedModel(Pretrained):
     n_layer), biases 0. Hooks on norms do not run (they are one kernel with the addition before).
     """
 
+    config: GPT2Config
+    config_class = GPT2Config
     model_type: ClassVar[str] = "gpt2"
     base_model_prefix: ClassVar[str] = "transformer"
     ignored_weights = (".attn.bias", ".attn.masked_bias")  # causal masks in old files
-
-    def __init__(self, config: GPT2Config | None = None, **fields: Any) -> None:
-        super().__init__()
-        if config is None:
-            config = GPT2Config(**fields)
-        elif not isinstance(config, GPT2Config):
-            raise ArgumentError(
-                f"{type(self).__name__}(config): expected a GPT2Config, got "
-                f"{type(config).__name__}."
-            )
-        self.config = config.copy(**fields) if fields else config
-
-    def _to_json(self) -> dict[str, Any]:
-        return self.config.to_json()
-
-    @classmethod
-    def _from_json(cls: type[_G], content: dict[str, Any], changes: dict[str, Any]) -> _G:
-        return cls(GPT2Config.from_dict(content, **changes))
 
 
 @register("gpt2")

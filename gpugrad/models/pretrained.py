@@ -17,6 +17,7 @@ from gpugrad.models.configuration import PretrainedConfig
 from gpugrad.nn import Module
 
 _P = TypeVar("_P", bound="Pretrained")
+_M = TypeVar("_M", bound="ConfiguredModel")
 
 
 class Pretrained(Module):
@@ -179,6 +180,35 @@ class Pretrained(Module):
         if lines:
             head = f"{type(self).__name__}.from_pretrained({str(folder)!r}): "
             warnings.warn(head + "\n  ".join(lines), stacklevel=4)
+
+
+class ConfiguredModel(Pretrained):
+    """A Pretrained model made of a configuration: a `config_class`, its fields by keyword, or both.
+
+    Raises ArgumentError for another kind of configuration.
+    """
+
+    config_class: ClassVar[type[PretrainedConfig]]
+
+    def __init__(self, config: Any = None, **fields: Any) -> None:
+        super().__init__()
+        kind = self.config_class
+        if config is None:
+            config = kind(**fields)
+        elif not isinstance(config, kind):
+            raise ArgumentError(
+                f"{type(self).__name__}(config): expected a {kind.__name__}, got "
+                f"{type(config).__name__}."
+            )
+        self.config = config.copy(**fields) if fields else config
+
+    def _to_json(self) -> dict[str, Any]:
+        content: dict[str, Any] = self.config.to_json()
+        return content
+
+    @classmethod
+    def _from_json(cls: type[_M], content: dict[str, Any], changes: dict[str, Any]) -> _M:
+        return cls(cls.config_class.from_dict(content, **changes))
 
 
 class KeywordModel(Model, Pretrained):

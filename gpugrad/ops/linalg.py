@@ -8,6 +8,7 @@ import numpy as np
 
 from ..autograd.function import Function, describe, mixed_devices
 from ..autograd.modes import MODE
+from ..dtype import is_floating
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .activation import ReluGrad, fused
@@ -226,10 +227,36 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return input.unsqueeze(1) * vec2.unsqueeze(0)
 
 
+class AddRow(Function):
+    """y = a b + v, v [n] added to each row of [m, n];  da = dy b^T, db = a^T dy, dv = sum of dy."""
+
+    def forward(self, a: Any, b: Any, v: Any) -> Any:
+        self.save(a, b)
+        return self.kernels.gemm(a, b, v)
+
+    def backward(self, dy: Tensor) -> Any:
+        a, b = self.saved
+        da = dy @ b.mT if self.needs(0) else None
+        db = a.mT @ dy if self.needs(1) else None
+        return da, db, (dy.sum(0) if self.needs(2) else None)
+
+
+def _adds_a_row(a: Tensor, b: Tensor, v: Tensor) -> bool:
+    """Do they fit AddRow? What does not is composed, or refused there."""
+    alike = a.backend is b.backend is v.backend and a.dtype == b.dtype == v.dtype
+    fits = a.shape[1] == b.shape[0] and v.shape == b.shape[1:]
+    return alike and fits and is_floating(a.dtype)
+
+
 def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
-    """beta input + alpha mat1 mat2; input broadcasts."""
+    """beta input + alpha mat1 mat2; input broadcasts. A plain sum with a vector is one kernel."""
+    _ranked("addmm", ("mat1", mat1, 2), ("mat2", mat2, 2))
+    tensors = (mat1, mat2, check_tensor("addmm", input))
+    if alpha == beta == 1 and _adds_a_row(*tensors):
+        y: Tensor = AddRow.apply(*tensors)
+        return y
     product = mm(mat1, mat2)
     product = product if alpha == 1 else product * alpha
     return product if beta == 0 else (input if beta == 1 else input * beta) + product

@@ -24,16 +24,15 @@ from gpugrad.text import (
 from gpugrad.train.evaluate import Metric
 from gpugrad.train.hooks import Evaluate
 from gpugrad.train.job import begin, make_trainer, matmul_precision, resume_planned
-from gpugrad.train.loaders import Batches
 from gpugrad.train.progress import Progress
 from gpugrad.train.text import (
     WARM_UP,
     TextOptions,
     TextRecipe,
+    batches_on,
     check_folder,
     completed,
     make_tokenizer,
-    on_device,
     parameter_count,
     recipe_for,
     save_model_folder,
@@ -170,11 +169,11 @@ def _fit(
     length = options.max_length or recipe.max_length
     pairs = SegmentPairs(train, tokenizer, length)
     size = min(options.batch_size or 1, len(pairs))
-    loader = _batches(DataLoader(pairs, size, shuffle=True, **_collated(tokenizer)), device)
+    loader = batches_on(DataLoader(pairs, size, shuffle=True, **_collated(tokenizer)), device)
     # Held-out pairs and masks are drawn once, so that epochs can be compared.
     held = SegmentPairs(valid, tokenizer, length)
     held_part = Subset(held, range(min(len(held), _VALID_MOST)))
-    test = list(_batches(DataLoader(held_part, size, **_collated(tokenizer)), device))
+    test = list(batches_on(DataLoader(held_part, size, **_collated(tokenizer)), device))
     listening = [Evaluate(test, "valid_"), Progress("pairs")]
     trainer = make_trainer(model, recipe, options, len(loader), listening)
     if options.resume:
@@ -189,10 +188,6 @@ def _fit(
 
 def _collated(tokenizer: Tokenizer) -> dict[str, Any]:
     return {"collate_fn": PretrainingCollate(tokenizer)}
-
-
-def _batches(loader: DataLoader, device: Any) -> Batches:
-    return Batches(loader, lambda x, y: (on_device(x, device), y.to(device)))
 
 
 def _corpora(options: TextOptions) -> tuple[Corpus, Corpus]:

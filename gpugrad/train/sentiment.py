@@ -30,10 +30,10 @@ from gpugrad.train.text import (
     KeepBest,
     TextOptions,
     TextRecipe,
+    batches_on,
     check_folder,
     completed,
     make_tokenizer,
-    on_device,
     parameter_count,
     recipe_for,
     save_model_folder,
@@ -275,4 +275,4 @@ def _fit(
 
 def _batches(texts: EncodedTexts, sampler: BucketBatchSampler, pad: int, device: Any) -> Batches:
     loader = DataLoader(texts, batch_sampler=sampler, collate_fn=PadCollate(pad))
-    return Batches(loader, lambda x, y: (on_device(x, device), y.to(device)))
+    return batches_on(loader, device)

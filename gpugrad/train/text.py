@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import gpugrad as gg
 from gpugrad import models, optim
+from gpugrad.data.loader import DataLoader
 from gpugrad.data.sampler import shuffled
 from gpugrad.errors import ArgumentError, DataError
 from gpugrad.nn import Module
@@ -19,6 +20,7 @@ from gpugrad.text.training import KINDS
 from gpugrad.text_file import write_json
 from gpugrad.train.hooks import Hook
 from gpugrad.train.job import Options
+from gpugrad.train.loaders import Batches
 from gpugrad.train.recipe import Recipe
 
 TRAINING = "training.json"
@@ -223,6 +225,11 @@ def on_device(x: Any, device: Any) -> Any:
     if isinstance(x, Mapping):
         return {name: value.to(device) for name, value in x.items()}
     return x.to(device)
+
+
+def batches_on(loader: DataLoader, device: Any) -> Batches:
+    """The batches of a loader, inputs and targets on a device."""
+    return Batches(loader, lambda x, y: (on_device(x, device), y.to(device)))
 
 
 def held_out(size: int, share: float, most: int) -> tuple[list[int], list[int]]:
