@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from gpugrad.cli_text import add_finetune, add_generate, add_pretrain, add_text_training
 from gpugrad.cli_values import not_negative, positive, positive_int, seed, setting
-from gpugrad.errors import GpugradError
+from gpugrad.errors import DataError, GpugradError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -171,6 +171,11 @@ def _predict(args: argparse.Namespace) -> int:
     else:
         from gpugrad.train.predict import predict
 
+        if not os.path.exists(args.input) and "." not in args.input:
+            raise DataError(
+                f"{args.input}: no such file.\n  To classify a text, name the folder of its model: "
+                "--model DIR."
+            )
         found = predict(args.input, args.model, args.device)
     for name, chance in found[:3]:
         print(f"{name}  {100 * chance:6.2f} %")

@@ -229,6 +229,7 @@ def test_predict(capsys: Capture) -> None:
 def test_predict_errors(capsys: Capture) -> None:
     text = error_of(capsys, "predict", "nothing.png")
     assert "nothing.png: no such file" in text
+    assert "To classify a text, name the folder" in error_of(capsys, "predict", "good")
     Path("text.png").write_text("hello")
     assert "text.png: not an image" in error_of(capsys, "predict", "text.png")
     Image.fromarray(load_mnist(train=False)[0][0]).save("digit.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -307,7 +308,7 @@ def test_without_nltk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_the_data_of_nltk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    nltk = pytest.importorskip("nltk")
+    nltk = importlib.import_module("nltk")
     monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
     options: Any
     for name, options in (

@@ -11,7 +11,7 @@ from text_files import corpus, sentences
 
 from gpugrad import text
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="`pip install '.[parity]'` adds it")
 
 TEXTS = [
     "The film is superb, isn't it?",
