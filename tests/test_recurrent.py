@@ -361,3 +361,16 @@ def test_refused(name: str) -> None:
     call, kind, text = REFUSED[name]
     with pytest.raises(kind, match=re.escape(text)):
         call()
+
+
+def test_lengths_are_those_of_packed_sequences() -> None:
+    x, lengths = gg.randn(3, 5, 4), gg.tensor([5, 2, 3])
+    net = nn.GRU(4, 6, batch_first=True, bidirectional=True)
+    rnn = nn.utils.rnn
+    packed = rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    expected, last = net(packed)
+    y, hn = net(x, lengths=lengths)
+    assert gg.allclose(y, rnn.pad_packed_sequence(expected, batch_first=True)[0])
+    assert gg.allclose(hn, last)
+    with pytest.raises(ArgumentError, match="GRU: lengths go with a padded batch"):
+        net(x[0], lengths=lengths)

@@ -18,7 +18,6 @@ from gpugrad.models.text_inputs import (
     check_mask,
     check_tokens,
     lengths_of,
-    run_padded,
 )
 from gpugrad.tensor import Tensor
 
@@ -112,7 +111,7 @@ class LSTMLanguageModel(KeywordModel, Generative):
     ) -> tuple[Tensor, State]:
         """(outputs (n, t, hidden_size), state after them); lengths (n,): beyond lies padding."""
         check_device(self, input_ids, self.embedding.weight)
-        y, after = run_padded(self.rnn, self.dropout(self.embedding(input_ids)), state, lengths)
+        y, after = self.rnn(self.dropout(self.embedding(input_ids)), state, lengths=lengths)
         return self.dropout(y), after
 
     def decoder_of(self, n: int, size: int, mask: Tensor | None) -> Decoder:

@@ -18,7 +18,6 @@ from gpugrad.models.text_inputs import (
     check_mask,
     check_tokens,
     lengths_of,
-    run_padded,
 )
 from gpugrad.nn import functional as F
 from gpugrad.tensor import Tensor
@@ -170,7 +169,7 @@ class Seq2Seq(KeywordModel):
         seen = check_mask(self, attention_mask, shape)
         lengths = None if seen is None else lengths_of(self, seen)
         x = self.dropout(self.source(input_ids))
-        y, h = run_padded(self.encoder, x, None, lengths)
+        y, h = self.encoder(x, None, lengths=lengths)
         state = gg.cat([h[0::2], h[1::2]], 2)  # both directions of each layer
         return self.attention.remember(y, seen), state
 

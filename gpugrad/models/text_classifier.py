@@ -18,7 +18,6 @@ from gpugrad.models.text_inputs import (
     check_mask,
     check_tokens,
     lengths_of,
-    run_padded,
 )
 from gpugrad.nn import functional as F
 from gpugrad.tensor import Tensor
@@ -162,7 +161,7 @@ class RecurrentClassifier(TextClassifier):
         )
 
     def encode(self, input_ids: Tensor, seen: Tensor | None, lengths: Tensor | None) -> Tensor:
-        y, states = run_padded(self.rnn, self.dropout(self.embedding(input_ids)), None, lengths)
+        y, states = self.rnn(self.dropout(self.embedding(input_ids)), None, lengths=lengths)
         if self.pooling == "last":
             h = states[0] if isinstance(states, tuple) else states
             return gg.cat([h[-2], h[-1]], 1) if self.rnn.bidirectional else h[-1]

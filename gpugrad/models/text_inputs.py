@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gpugrad as gg
 from gpugrad import dtype as dtypes
 from gpugrad.errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from gpugrad.nn import Module
-from gpugrad.nn.recurrent import CELLS, RNNBase
-from gpugrad.ops.sequences import run
 from gpugrad.tensor import Tensor
 
 
@@ -83,18 +79,6 @@ def lengths_of(model: Module, mask: Tensor) -> Tensor:
                 "  Pad on the right: tokenizer(..., padding=True) with padding_side='right'."
             )
     return mask.to(gg.int64).sum(1)
-
-
-def run_padded(rnn: RNNBase, x: Tensor, states: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
-    """`rnn(x, states)` of x (n, t, width), batch first, where what lies beyond lengths (n,) is
-    padding: the outputs there are 0, the last states those of each sequence's own end."""
-    if lengths is None:
-        y, after = rnn(x, states)
-        return y, after
-    h0, c0 = states if isinstance(states, tuple) else (states, None)
-    options = (rnn._layers(), rnn.dropout, rnn.training, rnn.batch_first, lengths)
-    y, h, c = run(type(rnn).__name__, CELLS[rnn.mode], x, h0, c0, *options)
-    return y, h if c is None else (h, c)
 
 
 def check_labels(model: Module, labels: Tensor, shape: tuple[int, ...]) -> Tensor:

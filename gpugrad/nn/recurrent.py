@@ -33,8 +33,10 @@ class RNNBase(Module):
 
     Input x: [T, B, input_size]; [B, T, input_size] with batch_first; [T, input_size] without a
     batch; or a PackedSequence. Output y alike, [..., D R]: D = 2 if bidirectional, else 1; R =
-    proj_size or hidden_size. States [num_layers D, B, R or H] (without B for no batch), also with
-    batch_first; zeros unless given. Layer l > 0 reads the y of layer l - 1, after dropout.
+    proj_size or hidden_size. lengths int64 [B], beyond PyTorch: where the sequences of a padded
+    batch end; y is 0 beyond, states are those of the ends. States [num_layers D, B, R or H]
+    (without B for no batch), also with batch_first; zeros unless given.
+    Layer l > 0 reads the y of layer l - 1, after dropout.
     Parameters of layer k, with "_reverse" behind for the second direction: weight_ih_lk [G H, I],
     weight_hh_lk [G H, R], bias_ih_lk, bias_hh_lk [G H], and weight_hr_lk [R, H] for projections.
     Initial values: uniform in +-1/sqrt(hidden_size).
@@ -131,15 +133,19 @@ class RNNBase(Module):
             for layer in self._names
         ]
 
-    def _run(self, input: Any, h0: Tensor | None, c0: Tensor | None) -> tuple[Any, Tensor, Any]:
+    def _run(
+        self, input: Any, h0: Tensor | None, c0: Tensor | None, lengths: Tensor | None
+    ) -> tuple[Any, Tensor, Any]:
         """(y, hn, cn) in the form of the input."""
         name, cell = type(self).__name__, CELLS[self.mode]
+        if lengths is not None and getattr(input, "ndim", 0) != 3:
+            raise ArgumentError(f"{name}: lengths go with a padded batch, an input of 3 axes.")
         if isinstance(input, PackedSequence):
             return self._run_packed(name, cell, input, h0, c0)
         x, layers = check_tensor(name, input), self._layers()
         options = (layers, self.dropout, self.training, self.batch_first)
         if x.ndim == 3:
-            return run(name, cell, x, h0, c0, *options)
+            return run(name, cell, x, h0, c0, *options, lengths)
         if x.ndim != 2:
             raise ShapeError(
                 f"{name}: input must have 3 axes, or 2 without a batch; got {describe(x)}."
@@ -211,8 +217,10 @@ class RNN(RNNBase):
         self.nonlinearity = nonlinearity
         super().__init__(f"RNN_{nonlinearity.upper()}", *sizes, device=device, dtype=dtype)
 
-    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
-        y, hn, _ = self._run(input, hx, None)
+    def forward(
+        self, input: Any, hx: Tensor | None = None, *, lengths: Tensor | None = None
+    ) -> tuple[Any, Tensor]:
+        y, hn, _ = self._run(input, hx, None, lengths)
         return y, hn
 
 
@@ -241,12 +249,16 @@ class LSTM(RNNBase):
         super().__init__("LSTM", *sizes, proj_size, device, dtype)
 
     def forward(
-        self, input: Any, hx: tuple[Tensor, Tensor] | None = None
+        self,
+        input: Any,
+        hx: tuple[Tensor, Tensor] | None = None,
+        *,
+        lengths: Tensor | None = None,
     ) -> tuple[Any, tuple[Tensor, Tensor]]:
         if hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
             raise ArgumentError("LSTM: the states must be a pair of tensors, (h_0, c_0).")
         h0, c0 = (None, None) if hx is None else hx
-        y, hn, cn = self._run(input, h0, c0)
+        y, hn, cn = self._run(input, h0, c0, lengths)
         return y, (hn, cn)
 
 
@@ -273,6 +285,8 @@ class GRU(RNNBase):
         sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
         super().__init__("GRU", *sizes, device=device, dtype=dtype)
 
-    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
-        y, hn, _ = self._run(input, hx, None)
+    def forward(
+        self, input: Any, hx: Tensor | None = None, *, lengths: Tensor | None = None
+    ) -> tuple[Any, Tensor]:
+        y, hn, _ = self._run(input, hx, None, lengths)
         return y, hn
