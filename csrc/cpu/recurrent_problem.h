@@ -26,11 +26,10 @@ class SequenceRows {
  public:
   using A = Wide<T>;
 
-  explicit SequenceRows(const Array& a)
-      : data_(a ? a.as<T>() : nullptr), dense_(!a || a.shape[a.ndim - 1] == 1) {
+  explicit SequenceRows(const Array& a) : data_(a ? a.as<T>() : nullptr) {
     if (!a) return;
     n_ = a.shape[a.ndim - 1];
-    element_ = dense_ ? 1 : a.stride[a.ndim - 1];
+    element_ = n_ == 1 ? 1 : a.stride[a.ndim - 1];
     row_ = a.stride[a.ndim - 2];
     step_ = a.ndim == 3 ? a.stride[0] : 0;
   }
@@ -63,7 +62,6 @@ class SequenceRows {
 
  private:
   T* data_;
-  bool dense_;
   int64_t n_ = 0, element_ = 1, row_ = 0, step_ = 0;
 };
 

@@ -66,7 +66,6 @@ class TileRows {
     return (vectors + beside - 1) / beside * beside * tiles_.lanes;
   }
   int64_t padded() const { return blocks_ * height_; }
-  int lanes() const { return tiles_.lanes; }
 
   /// c = or += a b over k <= kTileSteps steps.
   void planar(int64_t k, const A* a, const TileColumns<A>& b, A* c, int64_t pitch, bool add) const {

@@ -14,17 +14,13 @@
 #include "core/indexing.h"
 #include "core/optim.h"
 #include "device/device.h"
+#include "kernels/embedding.cuh"
 #include "ops/text.h"
 
 namespace gg {
 namespace {
 
-constexpr int kThreads = 256;
-
-unsigned grid_for(int64_t threads) {
-  const int64_t blocks = (threads + kThreads - 1) / kThreads;
-  return static_cast<unsigned>(std::min<int64_t>(blocks, int64_t{64} * multiprocessors()));
-}
+constexpr int kThreads = kTableThreads;
 
 // ---- embedding ---------------------------------------------------------------------------------
 
@@ -86,7 +82,7 @@ Rows make_rows(const Lookup& lookup, const Array& weight, const Array& y, int64_
 template <class W, int N = 1>
 void run(Stream stream, const Rows& rows, const Array& weight, const Array& index, const Array& y,
          const Array& flag) {
-  launch(look_up<W, N>, grid_for(rows.positions.size * rows.split.row), kThreads, 0, stream, rows,
+  launch(look_up<W, N>, table_grid(rows.positions.size * rows.split.row), kThreads, 0, stream, rows,
          index.as<const int64_t>(), weight.as<const W>(), y.as<W>(), flag.as<int64_t>());
 }
 
@@ -176,7 +172,7 @@ void embedding_renorm(Stream stream, const Array& weight, const Array& index, do
   const Bounded p{positions, weight.shape[0], weight.shape[1], weight.stride[0], weight.stride[1]};
   dispatch_floating(weight.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    launch(bound_rows<T>, grid_for(positions.size * kWarp), kThreads, 0, stream, p,
+    launch(bound_rows<T>, table_grid(positions.size * kWarp), kThreads, 0, stream, p,
            index.as<const int64_t>(), weight.as<T>(), seen, make_norm<Acc<T>>(ord),
            static_cast<Acc<T>>(max_norm), flag.as<int64_t>());
   });

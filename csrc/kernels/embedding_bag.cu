@@ -10,12 +10,13 @@
 // Bound: bandwidth. Reached: not measured.
 #include "core/embedding_checks.h"
 #include "device/device.h"
+#include "kernels/embedding.cuh"
 #include "ops/text.h"
 
 namespace gg {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = kTableThreads;
 constexpr int kMostColumns = 32;
 constexpr int64_t kSliceTerms = 4;  // worth a slice
 
@@ -185,12 +186,6 @@ int power_up_to(int64_t n, int most) {
   int power = 1;
   while (power < most && 2 * power <= n) power *= 2;
   return power;
-}
-
-bool moves_in_vectors(const Array& a) {
-  const int64_t width = 16 / dtype_size(a.dtype);
-  return reinterpret_cast<uintptr_t>(a.data) % 16 == 0 && a.stride[1] == 1 &&
-         a.shape[1] % width == 0 && (a.shape[0] == 1 || a.stride[0] % width == 0);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 // measured.
 #include "core/embedding_checks.h"
 #include "core/indexing.h"
+#include "kernels/embedding.cuh"
 #include "kernels/radix_sort.cuh"
 #include "ops/arrays.h"
 #include "ops/text.h"
@@ -20,14 +21,9 @@
 namespace gg {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = kTableThreads;
 constexpr int kSlice = 32;
 constexpr uint32_t kNoSlice = UINT32_MAX;
-
-unsigned grid_for(int64_t threads) {
-  const int64_t blocks = (threads + kThreads - 1) / kThreads;
-  return static_cast<unsigned>(std::min<int64_t>(blocks, int64_t{64} * multiprocessors()));
-}
 
 __global__ void __launch_bounds__(kThreads)
     find_targets(const GradTerms terms, int64_t n, uint32_t* keys) {
@@ -200,20 +196,14 @@ int64_t partial_bytes(int64_t count, const Array& dweight) {
   return slots * ((dweight.shape[1] + 7) / 8 * 8) * dtype_size(accumulation(dweight.dtype));
 }
 
-bool moves_in_vectors(const Array& a) {
-  const int64_t width = 16 / dtype_size(a.dtype);
-  return reinterpret_cast<uintptr_t>(a.data) % 16 == 0 && a.stride[1] == 1 &&
-         a.shape[1] % width == 0 && (a.shape[0] == 1 || a.stride[0] % width == 0);
-}
-
 template <class T>
 void add_runs(Stream stream, Sums& p, const Array& dy, const Array& scale, const Array& dweight,
               const Array& workspace) {
   constexpr int V = max_vec<T>();
   Acc<T>* const partials = workspace.as<Acc<T>>();
   p.split = RowSplit(p.runs.n, (p.width + V - 1) / V);
-  launch(sum_slices<T>, grid_for(p.runs.n * p.split.row), kThreads, 0, stream, p, dy.as<const T>(),
-         scale.as<const Acc<T>>(), dweight.as<T>(), partials);
+  launch(sum_slices<T>, table_grid(p.runs.n * p.split.row), kThreads, 0, stream, p,
+         dy.as<const T>(), scale.as<const Acc<T>>(), dweight.as<T>(), partials);
   if (p.runs.n <= kSlice) return;
   const int64_t columns = std::min<int64_t>((p.width + kThreads - 1) / kThreads, 64);
   const dim3 grid(static_cast<unsigned>((p.runs.n + kSlice - 1) / kSlice),
@@ -241,12 +231,12 @@ void embedding_grad(Stream stream, const Array& dy, const Array& index, const Ar
   const GradTerms terms = grad_terms(dy, index, row, dweight, padding);
   const SortBuffers<uint32_t> buffers(
       static_cast<char*>(workspace.data) + partial_bytes(count, dweight), count);
-  launch(find_targets, grid_for(count), kThreads, 0, stream, terms, count, buffers.keys[0]);
+  launch(find_targets, table_grid(count), kThreads, 0, stream, terms, count, buffers.keys[0]);
   const auto sorted = radix_sort(stream, buffers, count, static_cast<uint64_t>(terms.limit));
   const Runs runs{sorted.keys, sorted.order, count, static_cast<uint32_t>(terms.limit)};
   // The keys of the pass before are not needed any more.
   uint32_t* const starts = buffers.keys[sorted.keys == buffers.keys[0] ? 1 : 0];
-  launch(mark_slices, grid_for(count), kThreads, 0, stream, runs, starts);
+  launch(mark_slices, table_grid(count), kThreads, 0, stream, runs, starts);
   Sums p{runs,
          starts,
          terms,
