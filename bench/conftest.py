@@ -7,12 +7,14 @@ once more in turns with each rival; the ratios of those medians are the table at
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from duel import Duel, Timer, Work, table
+from duel import Duel, Timer, Work, summary, table
+from rivals import torch_module
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 _duels: list[Duel] = []
@@ -20,7 +22,27 @@ _duels: list[Duel] = []
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", choices=["cpu", "cuda"], help="what to measure")
+    parser.addoption(
+        "--threads",
+        type=int,
+        help="CPU threads of gpugrad and PyTorch (of NumPy's "
+        "products: OPENBLAS_NUM_THREADS before the start)",
+    )
+    parser.addoption(
+        "--quantile",
+        type=float,
+        default=0.5,
+        help="of the rounds' times that counts: 0.5, the median; less on a machine that others use",
+    )
     parser.addoption("--ratios", default=None, help="also write the table of ratios to this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    threads = config.getoption("--threads")
+    if threads:
+        os.environ["GPUGRAD_NUM_THREADS"] = str(threads)  # read at the first loop
+        if (torch := torch_module()) is not None:
+            torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +57,7 @@ def compare(
     """compare(ours, {"rival": theirs}): records ours, and a duel with each rival."""
 
     def run(ours: Work, rivals: dict[str, Work]) -> None:
-        timer = Timer(device)
+        timer = Timer(device, request.config.getoption("--quantile"))
         benchmark.pedantic(ours, rounds=15, iterations=timer.calls_per_round(ours))
         name = request.node.name.removeprefix("test_")
         duels = [timer.duel(name, ours, rival, theirs) for rival, theirs in rivals.items()]
@@ -48,7 +70,7 @@ def compare(
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not _duels:
         return
-    text = table(_duels)
+    text = f"{table(_duels)}\n\n{summary(_duels)}"
     terminalreporter.section("ratios (above 1: gpugrad is faster; medians, interleaved, one run)")
     terminalreporter.write_line(text)
     path = terminalreporter.config.getoption("--ratios")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from statistics import median
+from math import exp, log
+from statistics import fmean
 
 import gpugrad as gg
 
@@ -15,7 +16,7 @@ ROUND_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Duel:
-    """Medians in seconds per call; ratio > 1 means we are faster."""
+    """Medians (or another quantile) in seconds per call; ratio > 1 means we are faster."""
 
     name: str
     rival: str
@@ -26,6 +27,11 @@ class Duel:
     def ratio(self) -> float:
         return self.theirs / self.ours
 
+    @property
+    def overhead(self) -> bool:
+        """Is it Python's share that is measured, on a few elements?"""
+        return self.name.startswith(("forward", "chain"))
+
     def as_dict(self) -> dict[str, object]:
         return {**asdict(self), "ratio": self.ratio}
 
@@ -33,8 +39,12 @@ class Duel:
 class Timer:
     """Times calls on one device: a batch of calls between two synchronisations."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, quantile: float = 0.5) -> None:
         self.device = device
+        self.quantile = quantile
+
+    def typical(self, times: list[float]) -> float:
+        return sorted(times)[round(self.quantile * (len(times) - 1))]
 
     def seconds(self, work: Work, calls: int) -> float:
         gg.synchronize(self.device)
@@ -52,13 +62,37 @@ class Timer:
         return calls
 
     def duel(self, name: str, ours: Work, rival: str, theirs: Work, rounds: int = 15) -> Duel:
-        """Rounds of ours and theirs in turns; medians of both."""
+        """Rounds of ours and theirs in turns; the typical time of both."""
         calls = self.calls_per_round(ours), self.calls_per_round(theirs)
         times: tuple[list[float], list[float]] = ([], [])
         for _ in range(rounds):
             times[0].append(self.seconds(ours, calls[0]))
             times[1].append(self.seconds(theirs, calls[1]))
-        return Duel(name, rival, median(times[0]), median(times[1]))
+        return Duel(name, rival, self.typical(times[0]), self.typical(times[1]))
+
+
+def geometric_mean(duels: list[Duel]) -> float:
+    return exp(fmean(log(duel.ratio) for duel in duels))
+
+
+def summary(duels: list[Duel], worst: int = 8) -> str:
+    """Against each rival: geometric mean of the ratios, those below 1, the worst by name; what is
+    measured on 10 elements (test_overhead.py) by itself."""
+    lines = []
+    for rival in sorted({duel.rival for duel in duels}):
+        for small in (False, True):
+            found = [d for d in duels if d.rival == rival and d.overhead == small]
+            if not found:
+                continue
+            found.sort(key=lambda duel: duel.ratio)
+            below = sum(duel.ratio < 1 for duel in found)
+            half = sum(duel.ratio < 0.5 for duel in found)
+            lines.append(
+                f"{rival}, {'overhead' if small else 'operations'}: geometric mean "
+                f"{geometric_mean(found):.2f} of {len(found)}; {below} below 1, {half} below 0.5"
+            )
+            lines.append("  " + ", ".join(f"{d.name} {d.ratio:.2f}" for d in found[:worst]))
+    return "\n".join(lines)
 
 
 def table(duels: list[Duel]) -> str:

@@ -1,4 +1,4 @@
-"""Python's share: operations on 10 elements, forward and backward."""
+"""Python's share: operations on 10 elements, forward alone and with backward."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "maximum": lambda x: x.maximum(x),
     "softmax": lambda x: x.softmax(0),
     "getitem": lambda x: x[2:5],
+    "view": lambda x: x.view(2, 5),
 }
 
 
@@ -40,6 +41,17 @@ def test_forward_backward(compare, device: str, name: str) -> None:
         dz = torch.ones_like(operation(y))
         rivals["PyTorch"] = lambda: run(operation, y, dz)
     compare(lambda: run(operation, x, dy), rivals)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_forward(compare, device: str, name: str) -> None:
+    operation = OPERATIONS[name]
+    x = gg.ones(10, device=device)
+    rivals = {}
+    if (torch := torch_module()) is not None:
+        y = torch.ones(10, device=device)
+        rivals["PyTorch"] = lambda: operation(y)
+    compare(lambda: operation(x), rivals)
 
 
 def test_chain_of_10(compare, device: str) -> None:

@@ -15,6 +15,8 @@
 
 #if defined(GG_SIM)
 #include "sim/schedule.h"
+#elif defined(GG_CPU)
+#include "cpu/memory.h"
 #endif
 
 namespace py = pybind11;
@@ -40,30 +42,33 @@ static void bind(py::module_& m, const char* name, R (*operation)(Stream, Args..
 #if !defined(GG_CPU)
 static void bind_array_operations(py::module_& m) {
   bind(m, "fill", fill, "y", "value");
-  bind(m, "copy", copy, "x", "y");
-  bind(m, "where", where, "c", "a", "b", "y");
-  bind(m, "reduce", reduce, "op", "x", "y", "workspace");
-  m.def("reduce_workspace", &reduce_workspace, py::arg("op"), py::arg("x"), py::arg("y"));
   bind(m, "gemm", gemm, "a", "b", "y", "epilogue", "precision", "workspace");
   m.def("gemm_workspace", &gemm_workspace, py::arg("a"), py::arg("b"), py::arg("y"),
         py::arg("precision"));
-  bind(m, "gather", gather, "x", "indices", "y", "flag");
   bind(m, "nonzero", nonzero, "mask", "y", "workspace");
   m.def("nonzero_workspace", &nonzero_workspace, py::arg("mask"));
-  bind(m, "cumsum", cumsum, "x", "y");
+  bind(m, "search_sorted", search_sorted, "rows", "x", "right", "y");
 }
 #endif
 
 static void bind_functions(py::module_& m) {
   bind(m, "unary", unary, "op", "x", "y", "p0", "p1");
   bind(m, "binary", binary, "op", "a", "b", "y");
+  bind(m, "copy", copy, "x", "y");
+  bind(m, "where", where, "c", "a", "b", "y");
+  bind(m, "reduce", reduce, "op", "x", "y", "workspace");
+  m.def("reduce_workspace", &reduce_workspace, py::arg("op"), py::arg("x"), py::arg("y"));
+  bind(m, "scan", scan, "op", "x", "y");
+  bind(m, "sort", sort, "x", "descending", "y", "index", "workspace");
+  m.def("sort_workspace", &sort_workspace, py::arg("x"));
+  bind(m, "gather", gather, "x", "indices", "y", "flag");
   bind(m, "softmax", softmax, "x", "y", "axis", "log");
   bind(m, "softmax_grad", softmax_grad, "dy", "y", "dx", "axis", "log");
   bind(m, "cross_entropy", cross_entropy, "x", "target", "weight", "loss", "lse", "target_weight",
        "ignore_index", "label_smoothing", "flag");
   bind(m, "cross_entropy_grad", cross_entropy_grad, "dloss", "x", "target", "weight", "lse", "dx",
        "ignore_index", "label_smoothing");
-  bind(m, "scatter", scatter, "values", "indices", "x", "accumulate", "workspace", "flag");
+  bind(m, "scatter", scatter, "op", "values", "indices", "x", "workspace", "flag");
   m.def("scatter_workspace", &scatter_workspace, py::arg("indices"), py::arg("x"));
 }
 
@@ -162,10 +167,40 @@ static void bind_optimizers(py::module_& m) {
        "beta2", "eps", "weight_decay", "decoupled", "maximize");
   bind(m, "rmsprop_step", rmsprop_step, "params", "grads", "v", "avg", "buf", "hyper", "ticket",
        "alpha", "eps", "weight_decay", "momentum", "maximize");
+  bind(m, "adagrad_step", adagrad_step, "params", "grads", "sum", "hyper", "ticket", "lr_decay",
+       "eps", "weight_decay", "maximize");
+  bind(m, "adadelta_step", adadelta_step, "params", "grads", "v", "u", "hyper", "ticket", "rho",
+       "eps", "weight_decay", "maximize");
+  bind(m, "adamax_step", adamax_step, "params", "grads", "m", "u", "hyper", "ticket", "beta1",
+       "beta2", "eps", "weight_decay", "maximize");
+  bind(m, "nadam_step", nadam_step, "params", "grads", "m", "v", "hyper", "ticket", "beta1",
+       "beta2", "eps", "weight_decay", "momentum_decay", "decoupled", "maximize");
+  bind(m, "radam_step", radam_step, "params", "grads", "m", "v", "hyper", "ticket", "beta1",
+       "beta2", "eps", "weight_decay", "decoupled", "maximize");
+  bind(m, "lion_step", lion_step, "params", "grads", "m", "hyper", "ticket", "beta1", "beta2",
+       "weight_decay", "maximize");
   bind(m, "global_norm", global_norm, "xs", "ord", "norm", "workspace");
   m.def("global_norm_workspace", &global_norm_workspace, py::arg("xs"));
   bind(m, "scale", scale, "xs", "factor");
 }
+
+#if defined(GG_CPU)
+/// NumPy's arrays of this context (contextvars) get their memory from cpu/memory.h from now on.
+static void own_numpy_memory() {
+  const py::object api = py::module_::import("numpy._core.multiarray").attr("_ARRAY_API");
+  void** const functions = static_cast<void**>(PyCapsule_GetPointer(api.ptr(), nullptr));
+  const auto set_handler = reinterpret_cast<PyObject* (*)(PyObject*)>(functions[304]);
+  const py::capsule handler(numpy_memory_handler(), "mem_handler");
+  py::reinterpret_steal<py::object>(set_handler(handler.ptr()));  // PyDataMem_SetHandler
+  if (PyErr_Occurred()) throw py::error_already_set();
+}
+
+static void bind_memory(py::module_& m) {
+  m.def("own_numpy_memory", &own_numpy_memory);
+  m.def("keep_memory", &keep_memory, py::arg("limit"));
+  m.def("kept_memory", &kept_memory);
+}
+#endif
 
 /// bfloat16 has no fixed number in NumPy: ml_dtypes registers it at import.
 static void set_bfloat16(const py::dtype& dtype) {
@@ -193,6 +228,9 @@ PYBIND11_MODULE(GG_MODULE, m) {
   bind_attention(m);
   bind_random(m);
   bind_optimizers(m);
+#if defined(GG_CPU)
+  bind_memory(m);
+#endif
 #if defined(GG_SIM)
   m.def("set_schedule", &sim::set_schedule, py::arg("order"), py::arg("async_mode"),
         py::arg("seed"), py::arg("workers"));

@@ -179,6 +179,8 @@ struct type_caster<gg::Operand> {
 GG_ENUM_CASTER(Unary, gg::kUnary, [](const gg::Functor& f) { return f.name; })
 GG_ENUM_CASTER(Binary, gg::kBinary, [](const gg::Functor& f) { return f.name; })
 GG_ENUM_CASTER(Reduce, gg::kReduce, [](const char* name) { return name; })
+GG_ENUM_CASTER(Scan, gg::kScan, [](const char* name) { return name; })
+GG_ENUM_CASTER(Scatter, gg::kScatter, [](const char* name) { return name; })
 GG_ENUM_CASTER(Activation, gg::kActivation, [](const char* name) { return name; })
 GG_ENUM_CASTER(MatmulPrecision, gg::kMatmulPrecision, [](const char* name) { return name; })
 GG_ENUM_CASTER(Border, gg::kBorder, [](const char* name) { return name; })

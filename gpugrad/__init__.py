@@ -22,7 +22,10 @@ from .autograd import (
     detect_nan,
     enable_grad,
     inference_mode,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
     is_grad_enabled,
+    is_inference_mode_enabled,
     no_grad,
     set_grad_enabled,
 )
@@ -34,24 +37,24 @@ from .backends.matmul_precision import (
     set_matmul_precision,
 )
 from .creation import (
-    arange,
     as_tensor,
     empty,
     empty_like,
-    eye,
+    empty_strided,
     from_dlpack,
     from_numpy,
     full,
     full_like,
-    linspace,
     ones,
     ones_like,
+    scalar_tensor,
     tensor,
     zeros,
     zeros_like,
 )
 from .device import Device
 from .device import Device as device
+from .display import set_printoptions
 from .draws import normal, rand, rand_like, randint, randint_like, randn, randn_like, randperm
 from .dtype import (
     as_dtype,
@@ -82,10 +85,11 @@ from .memory_format import (
 )
 from .ops import *  # noqa: F403
 from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from .ranges import arange, eye, linspace, logspace, tril_indices, triu_indices
 from .tensor import Tensor, is_tensor, numel
 
 if TYPE_CHECKING:
-    from . import cuda, data, models, nn, optim, text, train, utils, vision
+    from . import cuda, data, func, linalg, models, nn, optim, special, text, train, utils, vision
     from .serialization import load, save
 
 __version__ = "0.1.0"
@@ -93,8 +97,22 @@ __version__ = "0.1.0"
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 
-_MODULES = ("cuda", "data", "models", "nn", "optim", "text", "train", "utils", "vision")
+_MODULES = (
+    "cuda",
+    "data",
+    "func",
+    "linalg",
+    "models",
+    "nn",
+    "optim",
+    "special",
+    "text",
+    "train",
+    "utils",
+    "vision",
+)
 _FROM_SERIALIZATION = ("load", "save")
+_COMPLEX = ("complex", "polar", "cfloat", "cdouble", "complex64", "complex128", "view_as_real")
 
 
 def __getattr__(name: str) -> Any:
@@ -105,7 +123,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(".serialization", __name__), name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module 'gpugrad' has no attribute {name!r}")
+    hint = "; tensors are real" if name in _COMPLEX else ""
+    raise AttributeError(f"module 'gpugrad' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,14 @@ import sys
 from collections.abc import Sequence
 
 from gpugrad.cli_text import add_finetune, add_generate, add_pretrain, add_text_training
-from gpugrad.cli_values import not_negative, positive, positive_int, seed, setting
+from gpugrad.cli_values import (
+    OPTIMIZER_NAMES,
+    not_negative,
+    positive,
+    positive_int,
+    seed,
+    setting,
+)
 from gpugrad.errors import DataError, GpugradError
 
 
@@ -101,7 +108,7 @@ def _add_training(parser: argparse.ArgumentParser, name: str, models: str, data:
     add("--epochs", type=positive_int, help="passes over the training set")
     add("--batch-size", type=positive_int, help="images in a step")
     add("--lr", type=positive, help="learning rate")
-    add("--optimizer", help="adam, adamw, rmsprop or sgd")
+    add("--optimizer", metavar="NAME", help=OPTIMIZER_NAMES)
     add("--weight-decay", type=not_negative, help="weight decay")
     add("--schedule", choices=["cosine", "constant", "triangle"], help="of the learning rate")
     add(

@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from gpugrad.cli_values import count, not_negative, positive, positive_int, seed, setting, share
+from gpugrad.cli_values import (
+    OPTIMIZER_NAMES,
+    count,
+    not_negative,
+    positive,
+    positive_int,
+    seed,
+    setting,
+    share,
+)
 
 _Parsers = argparse._SubParsersAction  # the type of what add_subparsers gives
 _RECIPE = "Options that are not given are those of the model's recipe."
@@ -118,7 +127,7 @@ def _add_options(
     add("--epochs", type=positive_int, help="passes over the training set")
     add("--batch-size", type=positive_int, help="texts in a step")
     add("--lr", type=positive, help="learning rate, the highest of a schedule")
-    add("--optimizer", help="adam, adamw, rmsprop or sgd")
+    add("--optimizer", metavar="NAME", help=OPTIMIZER_NAMES)
     add("--weight-decay", type=not_negative, help="weight decay")
     add("--schedule", choices=["cosine", "constant", "triangle"], help="of the learning rate")
     add("--precision", choices=["exact", "high", "tf32"], help="of float32 products on a GPU")

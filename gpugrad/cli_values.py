@@ -7,6 +7,9 @@ import ast
 import math
 from collections.abc import Callable
 
+OPTIMIZER_NAMES = "adam, adamw, sgd, rmsprop, adagrad, adadelta, adamax, nadam, radam, lion or lamb"
+"""Of gpugrad.train.recipe.OPTIMIZERS, which is imported by the commands alone: it takes a while."""
+
 
 def setting(text: str) -> tuple[str, object]:
     """ "name=value" as (name, value): a Python number, list, ... where it is one, else a string."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from . import backends
+from . import backends, dlpack
 from . import dtype as dtypes
 from .arguments import check_dtype, dtype_or_default, given_sizes, shape_of, with_article
 from .backends import Backend
@@ -111,27 +110,43 @@ def _writable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array if array.flags.writeable else array.copy()
 
 
-def from_dlpack(source: Any) -> Tensor:
-    """A tensor on the memory of another library's array, on its device (CPU or CUDA)."""
+def from_dlpack(source: Any, *, device: DeviceLike = None, copy: bool | None = None) -> Tensor:
+    """A tensor on the memory of another library's array (or a DLPack capsule), on its device.
+
+    device: where the tensor shall be; copied there if the array is elsewhere. copy: True always
+    copies, False never: raises ArgumentError where a copy is needed, as of read-only memory.
+    """
+    result = _shared(source, copy)
+    moved = result if device is None else result.to(device)
+    if moved is not result and copy is False:
+        raise ArgumentError(f"from_dlpack(copy=False): {result.device} memory is not on {device}.")
+    return moved.clone() if copy and moved is result else moved
+
+
+def _shared(source: Any, copy: bool | None) -> Tensor:
     if isinstance(source, Tensor):
         return source.detach()
-    if not hasattr(source, "__dlpack_device__"):
+    capsule = dlpack.is_capsule(source)
+    if not capsule and not hasattr(source, "__dlpack_device__"):
         raise DTypeError(
             f"from_dlpack: {with_article(type(source).__name__)} has no __dlpack__; of numbers and "
             "lists make a tensor with gg.tensor(...)."
         )
-    kind, index = source.__dlpack_device__()
-    if int(kind) == 1:
-        array = np.from_dlpack(source)
+    kind, index = dlpack.device_of(source) if capsule else source.__dlpack_device__()
+    if int(kind) == dlpack.CPU:
+        array = dlpack.imported(source)
         check_dtype("from_dlpack", array.dtype)
-        return Tensor(array, backends.get("cpu"))
-    if int(kind) == 2:
+        if copy is False and not array.flags.writeable:
+            raise ArgumentError("from_dlpack(copy=False): the memory is read-only.")
+        return Tensor(_writable(array), backends.get("cpu"))
+    if int(kind) == dlpack.CUDA:
         backend: Any = backends.get(f"cuda:{index}")
         return Tensor(backend.from_dlpack(source), backend)
     raise DataError(f"from_dlpack: memory of kind {kind} is neither the CPU's (1) nor CUDA's (2).")
 
 
-def _finish(array: Any, backend: Backend, requires_grad: bool) -> Tensor:
+def finish(array: Any, backend: Backend, requires_grad: bool) -> Tensor:
+    """A leaf of a new raw array."""
     result = Tensor(array, backend)
     return result.requires_grad_() if requires_grad else result
 
@@ -156,7 +171,7 @@ def _filled(
         array = empty_in(backend.empty, shape, dtype, memory_format, like)
     if value is not None:
         backend.kernels.fill(array, value)
-    return _finish(array, backend, grad)
+    return finish(array, backend, grad)
 
 
 def empty(
@@ -218,6 +233,40 @@ def full(
     value = fill_value.item() if isinstance(fill_value, (Tensor, np.generic)) else fill_value
     wanted = _value_dtype(value) if dtype is None else dtypes.as_dtype(dtype)
     return _filled("full", (size,), value, wanted, backend_of(device), requires_grad)
+
+
+def scalar_tensor(
+    s: Any, *, dtype: Any = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
+    """A 0-d tensor of a number, of the default dtype."""
+    return full((), s, dtype=dtype_or_default(dtype), device=device, requires_grad=requires_grad)
+
+
+def empty_strided(
+    size: Any,
+    stride: Any,
+    *,
+    dtype: Any = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Undefined values of a shape that lie by these strides, in elements."""
+    shape, strides = shape_of("empty_strided", (size,)), shape_of("empty_strided", (stride,))
+    if len(shape) != len(strides) or any(n < 0 for n in (*shape, *strides)):
+        raise ShapeError(
+            f"empty_strided: size {shape} and stride {strides} need one length, and no negatives."
+        )
+    count = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    flat = empty(0 if 0 in shape else count, dtype=dtype, device=device)
+    return flat.as_strided(shape, strides).requires_grad_(requires_grad)
+
+
+def new_empty_strided(
+    input: Tensor, size: Any, stride: Any, *, dtype: Any = None, device: DeviceLike = None
+) -> Tensor:
+    """As `empty_strided`, with the dtype and device of `input`."""
+    wanted = input.dtype if dtype is None else dtype
+    return empty_strided(size, stride, dtype=wanted, device=device or input.device)
 
 
 def _like(
@@ -312,60 +361,3 @@ def new_full(
 def new_tensor(input: Tensor, data: Any, *, dtype: Any = None, device: DeviceLike = None) -> Tensor:
     """A tensor of `data`, with the dtype and device of `input`."""
     return tensor(data, dtype=dtype or input.dtype, device=device or input.device)
-
-
-def arange(
-    start: Any,
-    end: Any = None,
-    step: Any = 1,
-    *,
-    dtype: Any = None,
-    device: DeviceLike = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """start, start + step, ... below end. int64 for ints, else the default dtype."""
-    if end is None:
-        start, end = 0, start
-    numbers = [x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step)]
-    start, end, step = numbers
-    if step == 0 or (end - start) * step < 0:
-        raise ArgumentError(f"arange: step {step} does not lead from {start} to {end}.")
-    whole = all(isinstance(x, int) for x in numbers)
-    fallback = dtypes.int64 if whole else dtypes.get_default_dtype()
-    wanted = fallback if dtype is None else dtypes.as_dtype(dtype)
-    count = math.ceil((end - start) / step) if not whole else -((start - end) // step)
-    values = start + step * np.arange(count, dtype=np.int64 if whole else np.float64)
-    backend = backend_of(device)
-    return _finish(backend.from_numpy(values.astype(wanted)), backend, requires_grad)
-
-
-def linspace(
-    start: float,
-    end: float,
-    steps: int,
-    *,
-    dtype: Any = None,
-    device: DeviceLike = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """`steps` evenly spaced numbers from start to end, both included."""
-    if steps < 0:
-        raise ArgumentError(f"linspace: steps must not be negative, got {steps}.")
-    values = np.linspace(float(start), float(end), steps).astype(dtype_or_default(dtype))
-    backend = backend_of(device)
-    return _finish(backend.from_numpy(values), backend, requires_grad)
-
-
-def eye(
-    n: int,
-    m: int | None = None,
-    *,
-    dtype: Any = None,
-    device: DeviceLike = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """A matrix [n, m] with 1 on the diagonal, else 0; m is n by default."""
-    rows, columns = shape_of("eye", (n, n if m is None else m))
-    values = np.eye(rows, columns).astype(dtype_or_default(dtype))
-    backend = backend_of(device)
-    return _finish(backend.from_numpy(values), backend, requires_grad)

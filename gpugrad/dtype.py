@@ -38,6 +38,7 @@ _SPELLINGS: dict[Any, DType] = {d.name: d for d in DTYPES} | {
     "half": float16, "float": float32, "double": float64, "short": int16, "int": int32,
     "long": int64, builtins.bool: bool_, builtins.int: int64,
 }  # fmt: skip
+_SPELLINGS.update({spec: d for d in DTYPES for spec in (d, d.type)})
 
 _default: DType = float32
 

@@ -27,6 +27,10 @@ class GraphError(GpugradError):
     """The autograd graph cannot do what was asked: freed, changed in place, or cut."""
 
 
+class CheckpointError(GraphError):
+    """A checkpointed function did something else when backward ran it again."""
+
+
 class IndexOutOfRangeError(GpugradError, IndexError):
     """An index or label lies outside its axis. CUDA reports it when it next synchronises."""
 
@@ -37,6 +41,10 @@ class DataError(GpugradError, ValueError):
 
 class NonFiniteError(GpugradError, FloatingPointError):
     """A loss, gradient or value became NaN or infinite."""
+
+
+class LinAlgError(GpugradError, ValueError):
+    """A matrix is singular, not positive definite, or a factorisation does not converge."""
 
 
 class GradcheckError(GpugradError, AssertionError):

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from . import dtype as dtypes
-from .errors import DTypeError, GraphError
+from .dlpack import exported
+from .errors import ArgumentError, GraphError
 from .tensor import Tensor
 
 
@@ -25,12 +25,29 @@ def array(tensor: Tensor, dtype: Any = None, copy: bool | None = None) -> np.nda
     return values.copy() if copy else values
 
 
-def dlpack(tensor: Tensor, **options: Any) -> Any:
-    """A DLPack capsule of the tensor's memory. bfloat16 on the CPU is not in NumPy's DLPack."""
+def dlpack(
+    tensor: Tensor,
+    *,
+    stream: Any = None,
+    max_version: tuple[int, int] | None = None,
+    dl_device: tuple[int, int] | None = None,
+    copy: bool | None = None,
+) -> Any:
+    """A DLPack capsule of the tensor's memory, of any dtype; the options are the protocol's.
+
+    Memory that is read-only (an expanded view) needs a consumer of DLPack 1.0.
+    """
     _check("__dlpack__", tensor)
-    if tensor.dtype == dtypes.bfloat16 and isinstance(tensor.data, np.ndarray):
-        raise DTypeError("__dlpack__: NumPy cannot export bfloat16; convert with .float() first.")
-    return tensor.data.__dlpack__(**options)
+    options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+    given = {name: value for name, value in options.items() if value is not None}
+    if not isinstance(tensor.data, np.ndarray):
+        return tensor.data.__dlpack__(**given)
+    try:
+        return exported(tensor.data, given)
+    except BufferError as error:
+        raise ArgumentError(
+            f"__dlpack__: {error}\n  Share clone(), whose memory is its own."
+        ) from None
 
 
 def dlpack_device(tensor: Tensor) -> tuple[int, int]:

@@ -8,6 +8,8 @@ csrc/ops.h). A draw can be repeated from the same three numbers, as dropout's ba
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -136,6 +138,40 @@ def generator_of(generator: Generator | None, backend: Backend) -> Generator:
 def default_generator(device: Any = "cpu") -> Generator:
     """The generator that operations on `device` use where none is given."""
     return _default.of(backends.get(device))
+
+
+States = tuple[int, dict[Backend, tuple[int, int, int]]]
+
+
+def generator_states() -> States:
+    """Where all default generators stand: numbers only, nothing is read from a device."""
+    found = {b: (g._seed, g._base, g._call) for b, g in _default.generators.items()}
+    return _default.seed, found
+
+
+def set_generator_states(states: States) -> None:
+    """Put all default generators where `generator_states` found them."""
+    seed, found = states
+    _default.seed = seed
+    for backend, generator in _default.generators.items():
+        stream, base, call = found.get(backend, (seed, 0, 0))
+        if (generator._seed, generator._base) != (stream, base):
+            generator._restart(stream, base, call)
+        generator._call = call  # what lies on the device stays: so it works in a captured step
+
+
+@contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
+    """After the block the default generators go on as if it had not drawn.
+
+    Those of all devices are kept, whatever `devices` says; their state is three numbers each.
+    """
+    states = generator_states()
+    try:
+        yield
+    finally:
+        if enabled:
+            set_generator_states(states)
 
 
 def manual_seed(seed: int) -> Generator:

@@ -1,14 +1,14 @@
 """Tensor: an array, the backend that computes with it, and its place in the autograd graph.
 
 Operations live in ``gpugrad.ops``; its `methods` table attaches them here, so that this file
-depends on nothing above it. ``gpugrad/methods.pyi`` declares them for type checkers.
+depends on nothing above it. ``gpugrad/methods`` declares them for type checkers.
 """
 
 from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from .backends import Array, Backend
 from .device import Device
 from .dtype import DType
 from .errors import (
-    ArgumentError,
     DeviceError,
     DTypeError,
     GpugradError,
@@ -332,29 +331,6 @@ class Tensor(TensorMethods):
 
     def __format__(self, spec: str) -> str:
         return format(self.item() if spec and self.ndim == 0 else str(self), spec)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        """A new leaf with the same values, gradient and flags; results of operations refuse."""
-        if self.grad_fn is not None:
-            raise GraphError(
-                "deepcopy: only leaf tensors can be copied with their gradient state.\n"
-                "  Use clone() to keep the history, or detach().clone()."
-            )
-        copy = self.__class__.__new__(self.__class__)
-        memo[id(self)] = copy
-        Tensor.__init__(copy, self.detach().clone().data, self.backend)
-        copy._requires_grad = self._requires_grad
-        if self.grad is not None:
-            copy.grad = self.grad.detach().clone()
-        return copy
-
-    def __reduce__(self) -> Any:
-        raise ArgumentError(
-            "tensors are not pickled: a pickle can run any code when it is read.\n"
-            "  Use gg.save and gg.load (safetensors), or numpy()."
-        )
-
-    __reduce_ex__: Callable[..., Any] = lambda self, protocol: self.__reduce__()
 
 
 def unfit(slot: str, tensor: Tensor, value: Any) -> GpugradError:

@@ -315,7 +315,11 @@ case("gather", lambda t, f, x, i: x.gather(1, i), together(CUBE, integers(0, 3)(
 case("cat", lambda t, f, a, b: t.cat([a, b], 1), normal([(2, 3), (2, 4)], [(2, 0), (2, 4)]))
 case("stack", lambda t, f, a, b: t.stack([a, b], -1), normal([(2, 3), (2, 3)]))
 
+import cases_elementwise  # noqa: E402, F401 (adds more element-wise cases to the list)
 import cases_images  # noqa: E402, F401 (adds the cases of images to the list)
+import cases_linalg  # noqa: E402, F401 (adds the cases of linear algebra to the list)
+import cases_nn  # noqa: E402, F401 (adds the cases of nn to the list)
+import cases_shapes  # noqa: E402, F401 (adds the cases of shapes and order)
 import cases_text  # noqa: E402, F401 (adds the cases of text to the list)
 
 BY_NAME = {each.name: each for each in CASES}

@@ -29,6 +29,7 @@ from gpugrad.errors import ArgumentError, DeviceError, IndexOutOfRangeError
         ("80,80+ptx,90a", "80 86 90 100 120", "75"),
         ("75,100f", "75 100 103", "80 90 110 120"),
         ("80+ptx", "80 90 120", "70 75"),
+        ("80+ptx,90a", "80 86 89 90 100 120", "75"),
         ("90a,90a+ptx", "90", "80 100 120"),
         ("90a", "90", "80 100"),
     ],

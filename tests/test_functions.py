@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from arguments_shapes import ARGUMENTS as SHAPES
 
 import gpugrad as gg
 from gpugrad import ops
@@ -120,6 +121,7 @@ def image(x: gg.Tensor, axes: int) -> gg.Tensor:
 
 NETWORK = (False, 1, 0.0, False, False, False)
 ARGUMENTS: dict[str, Any] = {
+    **SHAPES,
     **{
         f"{kind}{n}d": lambda x, n=n: (image(x, n), image(x[0, :1], n))
         for kind in ("conv", "conv_transpose")
@@ -150,13 +152,54 @@ ARGUMENTS: dict[str, Any] = {
         ],
         lambda x: (x, x.detach() + 1),
     ),
+    **dict.fromkeys(["cdist", "cosine_similarity", "pairwise_distance"], lambda x: (x, x + 1)),
+    "bilinear": lambda x: (x, x, x[None]),
+    "prelu": lambda x: (x, x[0]),
+    "threshold": lambda x: (x, 0.3, 0.0),
+    "threshold_": lambda x: (x * 1, 0.3, 0.0),
+    **dict.fromkeys(["relu_", "celu_", "selu_", "rrelu_"], lambda x: (x * 1,)),
     "lerp": lambda x: (x, x + 1, 0.5),
+    **dict.fromkeys(
+        [
+            "fmod",
+            "hypot",
+            "copysign",
+            "fmax",
+            "fmin",
+            "rsub",
+            "float_power",
+            "ldexp",
+            "xlogy",
+            "logaddexp",
+            "logaddexp2",
+            "dist",
+        ],
+        lambda x: (x, x.detach() + 1),
+    ),
+    **dict.fromkeys(["addcmul", "addcdiv"], lambda x: (x, x, x)),
+    **dict.fromkeys(["clamp_min", "clamp_max", "quantile", "nanquantile"], lambda x: (x, 0.5)),
+    "renorm": lambda x: (x, 2, 0, 0.5),
+    **dict.fromkeys(["cumprod", "cummax", "cummin", "logcumsumexp"], lambda x: (x, 0)),
     "mv": lambda x: (x, x[0]),
     "dot": lambda x: (x[0], x[1]),
     "outer": lambda x: (x[0], x[1]),
     "bmm": lambda x: (x[None], x[None]),
     "addmm": lambda x: (x, x, x),
     "linear": lambda x: (x, x, x[0]),
+    "addmv": lambda x: (x[0], x, x[1]),
+    "addr": lambda x: (x, x[0], x[1]),
+    **dict.fromkeys(["addbmm", "baddbmm"], lambda x: (x, x[None], x[None])),
+    **dict.fromkeys(["inner", "kron"], lambda x: (x, x)),
+    "vdot": lambda x: (x[0], x[1]),
+    "tensordot": lambda x: (x, x, 1),
+    "einsum": lambda x: ("ij,jk", x, x),
+    "cross": lambda x: (x[0, [0, 1, 1]], x[1, [0, 1, 1]]),
+    "cholesky": lambda x: (x @ x.mT,),
+    "matrix_power": lambda x: (x, 2),
+    "vander": lambda x: (x[0],),
+    **dict.fromkeys(["cholesky_solve", "triangular_solve"], lambda x: (x, x)),
+    "lu_solve": lambda x: (x, x, gg.tensor([1, 2], dtype=gg.int32)),
+    "lu_unpack": lambda x: (x, gg.tensor([1, 2], dtype=gg.int32)),
     **dict.fromkeys(["cat", "concat", "concatenate", "stack"], lambda x: ([x, x],)),
     **dict.fromkeys(
         ("softmax", "log_softmax", "cumsum", "unsqueeze", "logsumexp"), lambda x: (x, 0)
@@ -195,9 +238,15 @@ ARGUMENTS: dict[str, Any] = {
     **dict.fromkeys(("rnn_tanh_cell", "rnn_relu_cell"), lambda x: (x, x, x, x)),
 }
 INTEGERS = {
+    **dict.fromkeys(
+        ["gcd", "lcm", "bitwise_left_shift", "bitwise_right_shift"], lambda: (gg.tensor([6]),) * 2
+    ),
     **dict.fromkeys(["bitwise_and", "bitwise_or", "bitwise_xor"], lambda: (gg.tensor([1]),) * 2),
     "bitwise_not": lambda: (gg.tensor([1]),),
     "one_hot": lambda: (gg.tensor([1]),),
+    "can_cast": lambda: (gg.int64, gg.float32),
+    "is_nonzero": lambda: (gg.tensor([1]),),
+    "to_dlpack": lambda: (gg.tensor([1]),),
     "crop": lambda: (
         gg.ones(1, 1, 2, 2, requires_grad=True),
         *(gg.tensor([0]),) * 2,
@@ -205,7 +254,10 @@ INTEGERS = {
         (1, 1),
     ),
 }
-PAIRS = "eq ne lt le gt ge logical_and logical_or logical_xor isclose allclose equal floor_divide"
+PAIRS = (
+    "eq ne lt le gt ge logical_and logical_or logical_xor isclose allclose equal floor_divide "
+    "heaviside isin"
+)
 
 
 def tensors(result: Any) -> list[gg.Tensor]:
@@ -217,11 +269,17 @@ def tensors(result: Any) -> list[gg.Tensor]:
 def test_every_operation_is_differentiable_or_listed(name: str) -> None:
     x = gg.tensor(_X, dtype=gg.float64, requires_grad=True)
     function = getattr(ops, name)
+    name = getattr(ops.aliases, name).__name__ if name in ops.aliases.__all__ else name
     if name in ops.NON_DIFFERENTIABLE:
-        given = INTEGERS[name]() if name in INTEGERS else (x, x) if name in PAIRS.split() else (x,)
+        if name in INTEGERS:
+            given = INTEGERS[name]()
+        else:
+            given = (x, x) if name in PAIRS.split() else ARGUMENTS.get(name, lambda x: (x,))(x)
         assert not any(y.requires_grad for y in tensors(function(*given)))
         return
     results = tensors(function(*ARGUMENTS.get(name, lambda x: (x,))(x)))
+    if name == "lu_unpack":
+        del results[0]  # the permutation is constant
     carrying = [y for y in results if y.dtype == gg.float64]
     assert carrying and all(y.requires_grad for y in carrying), f"{name} cuts the graph"
     sum(y.sum() for y in carrying).backward()

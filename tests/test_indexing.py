@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 import gpugrad as gg
-from gpugrad.errors import DTypeError, GraphError, IndexOutOfRangeError, ShapeError
+from gpugrad.errors import (
+    DTypeError,
+    GraphError,
+    IndexOutOfRangeError,
+    ShapeError,
+)
 
 SHAPE = (3, 4, 5)
 ROWS, COLUMNS = np.array([0, 2, 2, 1]), np.array([3, 0, 1, 1])
@@ -185,6 +190,15 @@ def test_errors() -> None:
         x[[0, 1], [0, 1, 2]]
     with pytest.raises(ShapeError, match=r"a value of shape \(3,\) does not broadcast .* \(4,\)"):
         x[0] = gg.ones(3)
+
+
+def test_bytes_are_no_index() -> None:
+    x = gg.zeros(3)
+    for index in (gg.tensor([1, 0, 1], dtype=gg.uint8), np.array([1, 0, 1], np.uint8)):
+        with pytest.raises(
+            DTypeError, match=r"a uint8 index could be .*\n.*index.bool\(\) is a mask"
+        ):
+            x[index]
 
 
 # ---- by index along one axis -------------------------------------------------------

@@ -315,3 +315,14 @@ def test_repr() -> None:
     assert repr(net).endswith("# 101,770 parameters, 1,290 of them frozen")
     assert repr(net[3]).endswith("# 1,290 parameters, frozen")
     assert repr(nn.ReLU()) == "ReLU()" and "Parameter containing" in repr(nn.Parameter(gg.zeros(1)))
+
+
+def test_pytorchs_places_of_the_layers() -> None:
+    from gpugrad.nn.modules.batchnorm import _BatchNorm
+    from gpugrad.nn.modules.module import register_module_forward_hook
+
+    from gpugrad.nn.modules.utils import _pair, _triple
+
+    assert issubclass(nn.BatchNorm2d, nn.modules.batchnorm._BatchNorm) and _BatchNorm
+    assert nn.modules.conv._ConvNd in nn.Conv2d.__mro__ and callable(register_module_forward_hook)
+    assert _pair(3) == (3, 3) and _pair([1, 2]) == (1, 2) and _triple(0) == (0, 0, 0)

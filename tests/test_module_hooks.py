@@ -83,3 +83,51 @@ def test_backward_hook() -> None:
     handle.remove()
     net(x).sum().backward()
     assert len(seen) == 2
+
+
+def test_backward_pre_hook() -> None:
+    net = nn.Linear(2, 1, bias=False)
+    seen: list[Any] = []
+    net.register_full_backward_pre_hook(lambda m, dy: (dy[0] * 10,))
+    net.register_full_backward_pre_hook(lambda m, dy: seen.append(dy[0].tolist()))
+    net.register_full_backward_hook(lambda m, dx, dy: seen.append(dy[0].tolist()))
+    first = net.register_full_backward_pre_hook(lambda m, dy: (dy[0] + 1,), prepend=True)
+    x = gg.ones(1, 2, requires_grad=True)
+    net(x).sum().backward()
+    assert seen == [[[20.0]], [[20.0]]] and net.weight.grad.tolist() == [[20.0, 20.0]]
+    assert gg.allclose(x.grad, 20 * net.weight.detach())
+    first.remove()
+    net.register_full_backward_pre_hook(lambda m, dy: (dy[0], dy[0]))
+    with pytest.raises(RuntimeError, match="pre-hook of Linear returned 2 gradients for 1 outputs"):
+        net(x).sum().backward()
+
+
+def test_backward_pre_hook_alone() -> None:
+    net = nn.Linear(2, 1, bias=False)
+    net.register_full_backward_pre_hook(lambda m, dy: (dy[0] * 3,))
+    net(gg.ones(1, 2)).sum().backward()
+    assert net.weight.grad.tolist() == [[3.0, 3.0]]
+
+
+def test_hooks_of_all_modules() -> None:
+    from gpugrad.nn import module as everywhere
+
+    order: list[Any] = []
+    inner, outer = nn.Identity(), nn.Sequential(nn.Identity())
+    net = nn.Sequential(inner, outer)
+    inner.register_forward_pre_hook(lambda m, args: order.append("own"))
+    handles = [
+        everywhere.register_module_forward_pre_hook(lambda m, args: order.append("before")),
+        everywhere.register_module_forward_hook(lambda m, args, out: out * 2),
+        everywhere.register_module_full_backward_hook(lambda m, dx, dy: order.append(dy[0].item())),
+        everywhere.register_module_full_backward_pre_hook(lambda m, dy: None),
+    ]
+    x = gg.ones(1, requires_grad=True)
+    y = net(x)
+    assert y.item() == 16.0 and order == ["before", "before", "own", "before", "before"]
+    y.backward()
+    assert order[5:] and x.grad.item() == 16.0
+    for handle in handles:
+        handle.remove()
+    order.clear()
+    assert net(x).item() == 1.0 and order == ["own"]

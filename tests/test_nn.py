@@ -337,3 +337,45 @@ def test_gains() -> None:
         init.calculate_gain("swish")
     with pytest.raises(ArgumentError, match="negative_slope 'a'"):
         init.calculate_gain("leaky_relu", "a")
+
+
+def test_sparse() -> None:
+    w = draw(init.sparse_, 0.35, 2.0, shape=(10, 400))
+    assert ((w == 0).sum(0) == 4).all() and abs(w[w != 0].std() - 2) < 0.1
+    assert 0.3 < (w[0] == 0).mean() < 0.5  # at random rows
+    with pytest.raises(ShapeError, match="sparse_: needs 2 axes"):
+        init.sparse_(gg.zeros(3), 0.5)
+    with pytest.raises(ArgumentError, match=r"sparsity=1.5"):
+        init.sparse_(gg.zeros(3, 3), 1.5)
+
+
+def test_draws_of_a_generator() -> None:
+    def sparse_(w: gg.Tensor, generator: gg.Generator) -> gg.Tensor:
+        return init.sparse_(w, 0.5, 1.0, generator)
+
+    functions = [init.uniform_, init.normal_, init.trunc_normal_, init.xavier_uniform_]
+    functions += [init.xavier_normal_, init.kaiming_uniform_, init.kaiming_normal_]
+    gg.manual_seed(9)
+    expected = gg.rand(2)
+    for fn in [*functions, init.orthogonal_, sparse_]:
+        one, two, three = (gg.zeros(4, 5) for _ in range(3))
+        generator = gg.Generator().manual_seed(5)
+        gg.manual_seed(9)
+        fn(one, generator=generator)
+        assert gg.equal(gg.rand(2), expected)  # the default generator was not asked
+        fn(two, generator=generator)
+        fn(three, generator=gg.Generator().manual_seed(5))
+        assert gg.equal(one, three) and not gg.equal(one, two)
+
+
+def test_deprecated_names_warn() -> None:
+    w = gg.zeros(2, 2)
+    with pytest.warns(FutureWarning, match=r"init.constant is deprecated in favour of init.const"):
+        assert init.constant(w, 3.0) is w and w.sum().item() == 12
+
+
+def test_initialisation_can_be_skipped() -> None:
+    with init.skipped():
+        for fn in (init.ones_, init.normal_, init.eye_, init.orthogonal_, init.trunc_normal_):
+            assert fn(gg.zeros(2, 2)).sum().item() == 0
+    assert init.ones_(gg.zeros(2)).sum().item() == 2

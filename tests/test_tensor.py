@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from typing import Any
 
 import numpy as np
@@ -151,10 +150,10 @@ def test_dlpack() -> None:
 @pytest.mark.parametrize(
     ("x", "text"),
     [
-        (gg.tensor([1.0, 2.5]), "tensor([1. , 2.5])"),
+        (gg.tensor([1.0, 2.5]), "tensor([1.0000, 2.5000])"),
         (gg.tensor([1, 2]), "tensor([1, 2])"),
-        (gg.tensor([True]), "tensor([ True])"),
-        (gg.tensor(1.5), "tensor(1.5)"),
+        (gg.tensor([True]), "tensor([True])"),
+        (gg.tensor(1.5), "tensor(1.5000)"),
         (gg.tensor([1.0], dtype=gg.float16), "tensor([1.], dtype=float16)"),
         (gg.tensor([1.0], dtype=gg.bfloat16), "tensor([1.], dtype=bfloat16)"),
         (gg.tensor([1.0], requires_grad=True), "tensor([1.], requires_grad=True)"),
@@ -175,8 +174,6 @@ def test_copies() -> None:
     assert y.data is not x.data and y.grad.data is not x.grad.data  # type: ignore[union-attr]
     with pytest.raises(GraphError, match="only leaf tensors"):
         copy.deepcopy(x * 1)
-    with pytest.raises(ArgumentError, match=r"not pickled.*\n.*gg.save"):
-        pickle.dumps(x)
 
 
 def test_identity_is_the_hash() -> None:

@@ -44,9 +44,9 @@ struct Array {
 
   /// Row-major without gaps. Strides of axes of length 1 do not matter; size 0 is contiguous.
   bool contiguous() const {
+    if (size() == 0) return true;
     int64_t expected = 1;
     for (int i = ndim - 1; i >= 0; i--) {
-      if (shape[i] == 0) return true;
       if (shape[i] != 1 && stride[i] != expected) return false;
       expected *= shape[i];
     }

@@ -32,6 +32,8 @@ GG_HD constexpr bool is_light(Unary op) {
     case Unary::relu:
     case Unary::leaky_relu:
     case Unary::clamp:
+    case Unary::hardsigmoid:
+    case Unary::hardswish:
     case Unary::floor:
     case Unary::ceil:
     case Unary::round:
@@ -39,6 +41,7 @@ GG_HD constexpr bool is_light(Unary op) {
     case Unary::isnan:
     case Unary::isinf:
     case Unary::isfinite:
+    case Unary::signbit:
     case Unary::logical_not:
     case Unary::bitwise_not:
       return true;
@@ -53,7 +56,10 @@ GG_HD constexpr bool is_light(Binary op) {
     case Binary::floor_divide:
     case Binary::remainder:
     case Binary::pow:
+    case Binary::fmod:
     case Binary::atan2:
+    case Binary::hypot:
+    case Binary::gcd:
     case Binary::gelu_grad:
     case Binary::gelu_tanh_grad:
     case Binary::silu_grad:

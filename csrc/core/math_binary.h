@@ -60,6 +60,30 @@ GG_HD T integer_pow(T a, T b) {
   return y;
 }
 
+/// |a|, as the unsigned type of at least an int's width.
+template <class T>
+GG_HD Wrapping<T> magnitude(T a) {
+  const Wrapping<T> bits = static_cast<Wrapping<T>>(a);
+  return negative(a) ? Wrapping<T>(0) - bits : bits;
+}
+
+template <class T>
+GG_HD T greatest_common_divisor(T a, T b) {
+  Wrapping<T> x = magnitude(a), y = magnitude(b);
+  while (y != 0) {
+    const Wrapping<T> rest = x % y;
+    x = y;
+    y = rest;
+  }
+  return static_cast<T>(x);
+}
+
+/// Is b a shift that leaves some bits of T?
+template <class T>
+GG_HD bool shifts(T b) {
+  return !negative(b) && static_cast<Wrapping<T>>(b) < 8 * sizeof(T);
+}
+
 template <class T>
 struct BinaryMath {
   static constexpr bool kFloating = std::is_floating_point_v<T>;
@@ -114,7 +138,25 @@ struct BinaryMath {
   }
   static GG_HD T maximum(T a, T b) { return larger(a, b); }
   static GG_HD T minimum(T a, T b) { return smaller(a, b); }
+  static GG_HD T fmod(T a, T b) {
+    if constexpr (kFloating) {
+      return std::fmod(a, b);
+    } else {
+      if (b == T(0) || (std::is_signed_v<T> && b == static_cast<T>(-1))) return T(0);
+      return static_cast<T>(a % b);
+    }
+  }
   static GG_HD T atan2(T a, T b) { return std::atan2(a, b); }
+  static GG_HD T hypot(T a, T b) { return std::hypot(a, b); }
+  static GG_HD T copysign(T a, T b) { return std::copysign(a, b); }
+  static GG_HD T gcd(T a, T b) { return greatest_common_divisor(a, b); }
+  static GG_HD T shift_left(T a, T b) {
+    return shifts(b) ? static_cast<T>(static_cast<Wrapping<T>>(a) << b) : T(0);
+  }
+  static GG_HD T shift_right(T a, T b) {
+    if (shifts(b)) return static_cast<T>(a >> b);
+    return negative(a) ? static_cast<T>(-1) : T(0);
+  }
   static GG_HD T bitwise_and(T a, T b) { return static_cast<T>(a & b); }
   static GG_HD T bitwise_or(T a, T b) { return static_cast<T>(a | b); }
   static GG_HD T bitwise_xor(T a, T b) { return static_cast<T>(a ^ b); }

@@ -64,10 +64,56 @@ GG_HD T smaller(T a, T b) {
   return a < b || a != a ? a : b;
 }
 
+/// erfinv x for |x| < 1: Giles 2010's polynomials for float (nearer to 1 than floats come,
+/// Winitzki's formula), then Halley steps on erf, or on erfc where 1 - |x| is exact.
+template <class T>
+GG_HD T inverse_erf(T x) {
+  const T a = std::fabs(x), rest = T(1) - a;
+  const T z = -std::log(rest * (T(1) + a));
+  T w = z, p;
+  if (w < T(5)) {
+    constexpr double c[] = {2.81022636e-08,  3.43273939e-07, -3.5233877e-06,
+                            -4.39150654e-06, 0.00021858087,  -0.00125372503,
+                            -0.00417768164,  0.246640727,    1.50140941};
+    w -= T(2.5);
+    p = T(c[0]);
+    for (int i = 1; i < 9; i++) p = p * w + T(c[i]);
+  } else {
+    constexpr double c[] = {-0.000200214257, 0.000100950558, 0.00134934322,
+                            -0.00367342844,  0.00573950773,  -0.0076224613,
+                            0.00943887047,   1.00167406,     2.83297682};
+    w = std::sqrt(w) - T(3);
+    p = T(c[0]);
+    for (int i = 1; i < 9; i++) p = p * w + T(c[i]);
+  }
+  T y = p * a;
+  int steps = sizeof(T) == 8 ? 2 : 1;
+  if constexpr (sizeof(T) == 8) {
+    if (rest < T(1e-7)) {
+      const T s = T(4.33075) - z / T(2);
+      y = std::sqrt(std::sqrt(s * s + z / T(0.147)) - s);
+      steps = 3;
+    }
+  }
+  for (int step = 0; step < steps; step++) {
+    const T error = a > T(0.5) ? rest - std::erfc(y) : std::erf(y) - a;
+    const T newton = error / (T(1.12837916709551257390) * std::exp(-y * y));
+    y -= newton / (T(1) + y * newton);
+  }
+  return std::copysign(y, x);
+}
+
+/// 6 s of hardsigmoid s: x + 3 held to [0, 6]; NaN stays.
+template <class T>
+GG_HD T hard_gate(T x) {
+  return smaller(larger(x + T(3), T(0)), T(6));
+}
+
 template <class T>
 struct UnaryMath {
   static constexpr bool kFloating = std::is_floating_point_v<T>;
   static constexpr T kInfinity = std::numeric_limits<T>::infinity();
+  static constexpr T kNan = std::numeric_limits<T>::quiet_NaN();
 
   static GG_HD T neg(T x, T, T) {
     if constexpr (kFloating) {
@@ -115,13 +161,17 @@ struct UnaryMath {
   static GG_HD T atanh(T x, T, T) { return std::atanh(x); }
   static GG_HD T erf(T x, T, T) { return std::erf(x); }
   static GG_HD T erfc(T x, T, T) { return std::erfc(x); }
+  static GG_HD T erfinv(T x, T, T) {
+    if (std::fabs(x) < T(1)) return inverse_erf(x);
+    return std::fabs(x) == T(1) ? x * kInfinity : kNan;
+  }
   static GG_HD T sigmoid(T x, T, T) { return logistic(x); }
   static GG_HD T log_sigmoid(T x, T, T) {
     return smaller(x, T(0)) - std::log1p(std::exp(-std::fabs(x)));
   }
   static GG_HD T relu(T x, T, T) { return x > T(0) || x != x ? x : T(0); }
   static GG_HD T leaky_relu(T x, T slope, T) { return x > T(0) ? x : slope * x; }
-  static GG_HD T elu(T x, T alpha, T) { return x > T(0) ? x : alpha * std::expm1(x); }
+  static GG_HD T elu(T x, T alpha, T scale) { return x > T(0) ? x : alpha * std::expm1(scale * x); }
   static GG_HD T softplus(T x, T beta, T threshold) {
     return beta * x > threshold ? x : std::log1p(std::exp(beta * x)) / beta;
   }
@@ -130,6 +180,8 @@ struct UnaryMath {
   static GG_HD T gelu_tanh(T x, T, T) { return x * logistic(T(2) * gelu_tanh_argument(x)); }
   static GG_HD T silu(T x, T, T) { return x * logistic(x); }
   static GG_HD T mish(T x, T, T) { return x * std::tanh(softplus(x, T(1), T(20))); }
+  static GG_HD T hardsigmoid(T x, T, T) { return hard_gate(x) / T(6); }
+  static GG_HD T hardswish(T x, T, T) { return x * hard_gate(x) / T(6); }
   static GG_HD T clamp(T x, T low, T high) { return smaller(larger(x, low), high); }
   static GG_HD T floor(T x, T, T) { return std::floor(x); }
   static GG_HD T ceil(T x, T, T) { return std::ceil(x); }
@@ -146,6 +198,13 @@ struct UnaryMath {
   static GG_HD bool isnan(T x) { return x != x; }
   static GG_HD bool isinf(T x) { return std::fabs(x) == kInfinity; }
   static GG_HD bool isfinite(T x) { return std::fabs(x) < kInfinity; }
+  static GG_HD bool signbit(T x) {
+    if constexpr (kFloating) {
+      return std::signbit(x);
+    } else {
+      return negative(x);
+    }
+  }
   static GG_HD bool logical_not(T x) { return x == T(0); }
 };
 

@@ -1,10 +1,11 @@
-// Optimizer updates of one element, shared by csrc/kernels/optim.cu and csrc/cpu/optim.cpp.
+// Optimizer updates of one element, shared by csrc/kernels/optim*.cu and csrc/cpu/optim*.cpp.
 //
 // Each optimizer is three things: Options (the numbers of the call), a Rule<A> (what all elements
-// of a step share, formed in float64 from the options, the learning rate and the step number t,
-// then rounded to A) and update(rule, g, p, s0, s1, s2), which changes p and the state of one
-// element. A is the accumulation dtype: float for float16, bfloat16 and float32, double for
-// float64. The semantics are PyTorch's; ops.h has the formulas.
+// of a step share, formed in float64 from the options and `hyper`, then rounded to A) and
+// update(rule, mask, g, p, s0, s1, s2), which changes p and the state of one element. hyper is
+// {learning rate, steps done}. A is the accumulation dtype: float for float16, bfloat16 and
+// float32, double for float64. The semantics are PyTorch's; ops/updates.h has the formulas.
+// More of them: core/optim_adaptive.h.
 #pragma once
 
 #include <cmath>
@@ -24,10 +25,22 @@ GG_HD double integer_power(double x, int64_t n) {
   return result;
 }
 
+/// t, the number of the step that is being done: 1, 2, ...
+GG_HD int64_t step_number(const double* hyper) {
+  return static_cast<int64_t>(hyper[1]) + 1;
+}
+
+/// Counts a step.
+template <class Options>
+GG_HD void advance(const Options&, double* hyper) {
+  hyper[1] += 1;
+}
+
 // ---- SGD ---------------------------------------------------------------------------------------
 
 /// State: the momentum buffer (mask 1) or none.
 struct SgdOptions {
+  static constexpr int kBuffers = 1;
   double momentum, dampening, weight_decay;
   bool nesterov, maximize;
 };
@@ -39,14 +52,14 @@ struct SgdRule {
 };
 
 template <class A>
-GG_HD SgdRule<A> make_rule(const SgdOptions& o, double lr, int64_t t) {
-  return {static_cast<A>(lr),
+GG_HD SgdRule<A> make_rule(const SgdOptions& o, const double* hyper) {
+  return {static_cast<A>(hyper[0]),
           static_cast<A>(o.momentum),
           static_cast<A>(1 - o.dampening),
           static_cast<A>(o.weight_decay),
           static_cast<A>(o.maximize ? -1 : 1),
           o.nesterov,
-          t == 1};
+          step_number(hyper) == 1};
 }
 
 template <class A>
@@ -63,6 +76,7 @@ GG_HD void update(const SgdRule<A>& rule, int mask, A g, A& p, A& buf, A&, A&) {
 
 /// State: m and v (mask 3), and vmax for AMSGrad (mask 7).
 struct AdamOptions {
+  static constexpr int kBuffers = 3;
   double beta1, beta2, eps, weight_decay;
   bool decoupled, maximize;
 };
@@ -75,7 +89,9 @@ struct AdamRule {
 /// step = lr / (1 - beta1^t), root_correction = 1 / sqrt(1 - beta2^t); keep = 1 - lr weight_decay
 /// if decoupled.
 template <class A>
-GG_HD AdamRule<A> make_rule(const AdamOptions& o, double lr, int64_t t) {
+GG_HD AdamRule<A> make_rule(const AdamOptions& o, const double* hyper) {
+  const double lr = hyper[0];
+  const int64_t t = step_number(hyper);
   return {static_cast<A>(o.beta1),
           static_cast<A>(1 - o.beta1),
           static_cast<A>(o.beta2),
@@ -103,6 +119,7 @@ GG_HD void update(const AdamRule<A>& rule, int mask, A g, A& p, A& m, A& v, A& v
 
 /// State: v (mask 1), avg if centered (mask 2), the momentum buffer if there is one (mask 4).
 struct RmspropOptions {
+  static constexpr int kBuffers = 3;
   double alpha, eps, weight_decay, momentum;
   bool maximize;
 };
@@ -113,13 +130,10 @@ struct RmspropRule {
 };
 
 template <class A>
-GG_HD RmspropRule<A> make_rule(const RmspropOptions& o, double lr, int64_t) {
-  return {static_cast<A>(lr),
-          static_cast<A>(o.alpha),
-          static_cast<A>(1 - o.alpha),
-          static_cast<A>(o.eps),
-          static_cast<A>(o.weight_decay),
-          static_cast<A>(o.momentum),
+GG_HD RmspropRule<A> make_rule(const RmspropOptions& o, const double* hyper) {
+  return {static_cast<A>(hyper[0]),           static_cast<A>(o.alpha),
+          static_cast<A>(1 - o.alpha),        static_cast<A>(o.eps),
+          static_cast<A>(o.weight_decay),     static_cast<A>(o.momentum),
           static_cast<A>(o.maximize ? -1 : 1)};
 }
 

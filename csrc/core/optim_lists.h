@@ -19,6 +19,7 @@ struct StepLists {
   const char* names[kStates];
   const Array& hyper;
   const Array& ticket;
+  int64_t numbers = 2;  ///< in hyper
 
   bool uses(int k) const { return states[k] && !states[k]->empty(); }
 
@@ -45,7 +46,7 @@ inline void check_companion(const char* op, const char* name, const Array& a, DT
 inline void check_lists(const StepLists& lists) {
   const char* op = lists.op;
   check_dtype(op, "hyper", lists.hyper, DType::f64);
-  check_shape(op, "hyper", lists.hyper, {2});
+  check_shape(op, "hyper", lists.hyper, {lists.numbers});
   check_contiguous(op, "hyper", lists.hyper);
   check_dtype(op, "ticket", lists.ticket, DType::i32);
   GG_CHECK(lists.ticket.size() == 1, op, "ticket must have one element, got ", lists.ticket);

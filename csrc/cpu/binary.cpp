@@ -17,13 +17,13 @@ namespace {
 #define GG_RUN_CASE(name, domain, result)                                        \
   case Binary::name:                                                             \
     if constexpr (accepts<T>(Domain::domain)) {                                  \
-      for (int64_t i = 0; i < n; i++) {                                          \
+      _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) {                     \
         y[i] = static_cast<T>(RunBinary<T>::name(a[i * step_a], b[i * step_b])); \
       }                                                                          \
     }                                                                            \
     break;
 
-/// y[i] = f(a[i], b[i]), for step 0 a[0] or b[0]. A comparison gives 0 or 1.
+/// y[i] = f(a[i], b[i]), for step 0 a[0] or b[0]; y may be a or b. A comparison gives 0 or 1.
 template <int step_a, int step_b, class T>
 void map_run(Binary op, const T* a, const T* b, T* y, int64_t n) {
   switch (op) { GG_BINARY_LIST(GG_RUN_CASE) }
@@ -67,16 +67,19 @@ void map_arrays(Binary op, const Operand& a, const Operand& b, const Array& y) {
     for_runs(layout, begin, end, [&](int64_t first, int64_t n) {
       const T* const from_a = left.read(layout.offset(1, first), run_a, n);
       const T* const from_b = right.read(layout.offset(2, first), run_b, n);
+      R* const to = y.as<R>() + layout.offset(0, first);
+      T* out = run;
+      if constexpr (std::is_same_v<R, T>) out = layout.inner(0) == 1 ? to : run;
       if (left.step == 0 && right.step == 0) {
-        map_run<0, 0>(op, from_a, from_b, run, n);
+        map_run<0, 0>(op, from_a, from_b, out, n);
       } else if (left.step == 0) {
-        map_run<0, 1>(op, from_a, from_b, run, n);
+        map_run<0, 1>(op, from_a, from_b, out, n);
       } else if (right.step == 0) {
-        map_run<1, 0>(op, from_a, from_b, run, n);
+        map_run<1, 0>(op, from_a, from_b, out, n);
       } else {
-        map_run<1, 1>(op, from_a, from_b, run, n);
+        map_run<1, 1>(op, from_a, from_b, out, n);
       }
-      write_run(run, y.as<R>() + layout.offset(0, first), layout.inner(0), n);
+      if (out == run) write_run(run, to, layout.inner(0), n);
     });
   });
 }

@@ -9,7 +9,7 @@
 #include <concepts>
 
 #include "core/math.h"
-#include "cpu/exp.h"
+#include "cpu/exp_forms.h"
 
 namespace gg {
 
@@ -31,20 +31,6 @@ template <class... Rest>
                     0.42824827000258747, -0.2051477107100103, 0.02594079130500266,
                     0.08007928466027836, 0.17644878275187104, 0.24685888896856223,
                     0.28209094241415045, 0.28209495476586743);
-}
-
-/// erf x for |x| <= 1: x P(x^2) (relative error below 1e-12).
-[[gnu::always_inline]] inline double fast_erf_small(double x) {
-  return x * polynomial(x * x, 1.0562960147039317e-06, -1.3898692789385065e-05,
-                        0.00011954817418828034, -0.0008542488834164976, 0.005223776401047189,
-                        -0.026866131407727045, 0.11283791285353514, -0.37612638888503164,
-                        1.1283791670945866);
-}
-
-[[gnu::always_inline]] inline float fast_erf(float x) {
-  const double z = std::fabs(static_cast<double>(x));
-  const double large = std::copysign(1 - fast_erfc_positive(z), static_cast<double>(x));
-  return static_cast<float>(z < 1 ? fast_erf_small(x) : large);
 }
 
 [[gnu::always_inline]] inline double fast_erfc(double x) {
@@ -81,7 +67,7 @@ struct Normal {
 [[gnu::always_inline]] inline Normal fast_normal(float x) {
   const float size = std::fabs(x), z = size > 20.0f ? 20.0f : size;  // from 15 on it is 0 or 1
   const float square = z * z, rest = std::fma(z, z, -square);        // exp would magnify the rest
-  const float e = fast_exp(-0.5f * square), bell = std::fma(-0.5f * rest, e, e);
+  const float e = exp_below(-0.5f * square), bell = std::fma(-0.5f * rest, e, e);
   const float t = 2.0f / (2.0f + 0.70710678f * z);
   float p = 0.03470678128597184f;
   p = std::fma(p, t, -0.2488535903425355f);
@@ -119,24 +105,6 @@ struct RunUnary<T> : UnaryMath<T> {
     T y = x < low ? low : x;
     y = high < y ? high : y;
     return low != low ? low : high != high ? high : y;
-  }
-};
-
-/// float32's: what is formed in double has no more than the result's rounding.
-struct RunUnaryFloat : RunUnary<float> {
-  using T = float;
-  static T erf(T x, T, T) { return fast_erf(x); }
-  static T erfc(T x, T, T) { return static_cast<T>(fast_erfc(x)); }
-  static T gelu(T x, T, T) { return x * fast_normal(x).cdf; }
-  static T log_sigmoid(T x, T, T) { return static_cast<T>(-fast_softplus(-x)); }
-  static T softplus(T x, T beta, T threshold) {
-    const T z = beta * x;
-    const T y = static_cast<T>(fast_softplus(z)) / beta;
-    return z > threshold ? x : y;
-  }
-  static T elu(T x, T alpha, T) {
-    const T below = alpha * static_cast<T>(fast_expm1(x));
-    return x > 0 ? x : below;
   }
 };
 

@@ -2,24 +2,62 @@
 // formulas; sums are formed in float32 (float64 for float64), each row by one thread.
 
 #include "core/row_checks.h"
+#include "cpu/exp_forms.h"
 #include "cpu/rows.h"
+#include "cpu/wide.h"
 #include "ops/arrays.h"
 
 namespace gg {
 namespace {
 
+/// Plain loops, so that they are compiled twice (wide.h); exp and its sum in one pass.
 template <class A>
-void softmax_row(const A* __restrict x, A* __restrict y, int64_t n, bool log) {
-  const A max = row_max(x, n);
-  for (int64_t i = 0; i < n; i++) y[i] = fast_exp(x[i] - max);
-  const A sum = row_sum<A>(n, [&](int64_t i) { return y[i]; });
-  if (log) {
-    const A log_sum = std::log(sum);
-    for (int64_t i = 0; i < n; i++) y[i] = x[i] - max - log_sum;
-  } else {
-    const A scale = 1 / sum;
-    for (int64_t i = 0; i < n; i++) y[i] *= scale;
+[[gnu::always_inline]] inline void softmax_line(const A* __restrict x, A* __restrict y, int64_t n,
+                                                bool log) {
+  constexpr int P = kPartial<A>;
+  A top[P], sum[P] = {};
+  for (int p = 0; p < P; p++) top[p] = std::numeric_limits<A>::lowest();
+  int64_t i = 0;
+  for (; i + P <= n; i += P) {
+    for (int p = 0; p < P; p++) top[p] = larger_of(top[p], x[i + p]);
   }
+  for (int p = 0; i + p < n; p++) top[p] = larger_of(top[p], x[i + p]);
+  for (int p = 1; p < P; p++) top[0] = larger_of(top[0], top[p]);
+  const A max = top[0];
+  for (i = 0; i + P <= n; i += P) {
+    for (int p = 0; p < P; p++) {
+      const A e = exp_below(x[i + p] - max);
+      y[i + p] = e;
+      sum[p] += e;
+    }
+  }
+  for (int p = 0; i + p < n; p++) {
+    y[i + p] = exp_below(x[i + p] - max);
+    sum[p] += y[i + p];
+  }
+  for (int half = P / 2; half > 0; half /= 2) {
+    for (int p = 0; p < half; p++) sum[p] += sum[p + half];
+  }
+  if (log) {
+    const A log_sum = std::log(sum[0]);
+    for (i = 0; i < n; i++) y[i] = x[i] - max - log_sum;
+  } else {
+    const A scale = 1 / sum[0];
+    for (i = 0; i < n; i++) y[i] *= scale;
+  }
+}
+
+GG_WIDE void softmax_wide(const float* x, float* y, int64_t n, bool log) {
+  softmax_line(x, y, n, log);
+}
+
+template <class A>
+void softmax_row(const A* x, A* y, int64_t n, bool log) {
+  static const bool wide = machine_is_wide();
+  if constexpr (std::is_same_v<A, float>) {
+    if (wide) return softmax_wide(x, y, n, log);
+  }
+  softmax_line(x, y, n, log);
 }
 
 template <class A>
@@ -30,7 +68,7 @@ void softmax_columns(Block<A> x, Block<A> y, int64_t n, int64_t count, bool log)
     const A* __restrict const from = x.at + c * x.pitch;
     A* __restrict const to = y.at + c * y.pitch;
     for (int64_t b = 0; b < count; b++) {
-      to[b] = fast_exp(from[b] - max[b]);
+      to[b] = exp_below(from[b] - max[b]);
       sum[b] += to[b];
     }
   }

@@ -2,23 +2,21 @@
 //
 // Elements are worked on a run of up to 1024 at a time, in the type they are computed in: one
 // choice of the functor a run, then a plain loop, which vectorises where the functor has no library
-// call; cpu/math.h has forms without one.
+// call; unary_float.cpp and cpu/math.h have forms without one.
 #include <type_traits>
 
 #include "core/checks.h"
 #include "core/parallel.h"
 #include "cpu/math.h"
 #include "cpu/runs.h"
+#include "cpu/unary_float.h"
 #include "ops/arrays.h"
 
 namespace gg {
 namespace {
 
-template <class T>
-using Math = std::conditional_t<std::is_same_v<T, float>, RunUnaryFloat, RunUnary<T>>;
-
-#define GG_RUN_same(name) Math<T>::name(x[i], p0, p1)
-#define GG_RUN_boolean(name) static_cast<T>(Math<T>::name(x[i]))
+#define GG_RUN_same(name) RunUnary<T>::name(x[i], p0, p1)
+#define GG_RUN_boolean(name) static_cast<T>(RunUnary<T>::name(x[i]))
 #define GG_RUN_CASE(name, domain, result)                           \
   case Unary::name:                                                 \
     if constexpr (accepts<T>(Domain::domain)) {                     \
@@ -29,6 +27,9 @@ using Math = std::conditional_t<std::is_same_v<T, float>, RunUnaryFloat, RunUnar
 /// y[i] = f(x[i]; p0, p1), y may be x. The host has checked that f accepts T.
 template <class T>
 void map_run(Unary op, const T* x, T* y, int64_t n, [[maybe_unused]] T p0, [[maybe_unused]] T p1) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (map_float_run(op, x, y, n, p0, p1)) return;
+  }
   switch (op) { GG_UNARY_LIST(GG_RUN_CASE) }
 }
 

@@ -1,4 +1,4 @@
-// Exclusive prefix sums over a block.
+// Exclusive prefix sums over a warp and over a block.
 #pragma once
 
 #include "device/device.h"
@@ -6,25 +6,32 @@
 namespace gg {
 
 template <class T>
-struct BlockSum {
+struct PrefixSum {
   T before;  ///< sum over the threads of lower rank
   T total;   ///< sum over all threads
 };
 
-/// For one-dimensional blocks of whole warps. All threads call; ends with a barrier.
+/// All lanes call.
 template <class T>
-GG_DEVICE BlockSum<T> block_exclusive_sum(T value) {
-  GG_SHARED(warp_total, T[kWarp]);
-  const int lane = lane_id(), warp = warp_id(), warps = static_cast<int>(blockDim.x) / kWarp;
+GG_DEVICE PrefixSum<T> warp_exclusive_sum(T value) {
   T inclusive = value;
 #pragma unroll
   for (int offset = 1; offset < kWarp; offset *= 2) {
     const T other = __shfl_up_sync(kFullMask, inclusive, offset);
-    if (lane >= offset) inclusive += other;
+    if (lane_id() >= offset) inclusive += other;
   }
-  if (lane == kWarp - 1) warp_total[warp] = inclusive;
+  return {inclusive - value, __shfl_sync(kFullMask, inclusive, kWarp - 1)};
+}
+
+/// For one-dimensional blocks of whole warps. All threads call; ends with a barrier.
+template <class T>
+GG_DEVICE PrefixSum<T> block_exclusive_sum(T value) {
+  GG_SHARED(warp_total, T[kWarp]);
+  const int warp = warp_id(), warps = static_cast<int>(blockDim.x) / kWarp;
+  const PrefixSum<T> in_warp = warp_exclusive_sum(value);
+  if (lane_id() == 0) warp_total[warp] = in_warp.total;
   __syncthreads();
-  T before = inclusive - value, total = 0;
+  T before = in_warp.before, total = 0;
   for (int w = 0; w < warps; w++) {
     if (w == warp) before += total;
     total += warp_total[w];

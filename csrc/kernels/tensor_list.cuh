@@ -97,13 +97,14 @@ GG_DEVICE void store_part_last(T* p, int64_t i, int64_t end, bool whole, const V
 }
 
 /// Calls launch_part(capacity constant, from, to) for the slices of a list of n arrays.
-template <class F>
+/// Short: the smaller capacity; kLongList compiles only one.
+template <int Short = kShortList, class F>
 void for_slices(size_t n, F launch_part) {
   size_t from = 0;
   do {
     const size_t to = std::min<size_t>(n, from + kLongList);
-    if (to - from <= kShortList) {
-      launch_part(std::integral_constant<int, kShortList>(), from, to);
+    if (Short == kLongList || to - from <= Short) {
+      launch_part(std::integral_constant<int, Short>(), from, to);
     } else {
       launch_part(std::integral_constant<int, kLongList>(), from, to);
     }

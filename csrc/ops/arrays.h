@@ -1,4 +1,5 @@
-// The kernel contract: arrays, matrices, rows. ops.h states the conventions.
+// The kernel contract: arrays, matrices, rows. ops.h states the conventions. All three modules,
+// unless it says otherwise.
 #pragma once
 
 #include "ops/types.h"
@@ -7,18 +8,13 @@ namespace gg {
 
 // ---- element-wise ----------------------------------------------------------------------------
 
-/// y = f(x; p0, p1). y has x's shape, and x's dtype or bool for predicates. All three modules.
+/// y = f(x; p0, p1). y has x's shape, and x's dtype or bool for predicates.
 ///   Transcendental functions take floating dtypes only; csrc/core/functors.h is the list.
 void unary(Stream stream, Unary op, const Array& x, const Array& y, double p0, double p1);
 
 /// y = f(a, b); a and b broadcast, have one dtype, or one of them is a number of that dtype.
-///   y has that dtype, or bool for comparisons and logic. All three modules; _cpu floating only.
+///   y has that dtype, or bool for comparisons and logic. _cpu: floating only.
 void binary(Stream stream, Binary op, const Operand& a, const Operand& b, const Array& y);
-
-#if !defined(GG_CPU)  // NumPy does these on the CPU, at par or better
-
-/// y = value.
-void fill(Stream stream, const Array& y, const Scalar& value);
 
 /// y = x, cast to y's dtype; x broadcasts. Float to integer truncates toward zero, anything to bool
 /// is != 0. Reads and writes each byte once.
@@ -37,6 +33,56 @@ void where(Stream stream, const Array& c, const Operand& a, const Operand& b, co
 ///   max, min, argmax, argmin of nothing throw. Partial results are combined in index order.
 void reduce(Stream stream, Reduce op, const Array& x, const Array& y, const Array& workspace);
 int64_t reduce_workspace(Reduce op, const Array& x, const Array& y);
+
+/// y [..., n]: y[i] = x[0] o x[1] o ... o x[i] along the last axis, o being sum, prod, max, min or
+/// logaddexp (log(exp a + exp b); floating only).
+///   sum, prod: accumulation and dtype as of `reduce`. max, min, logaddexp: y has x's dtype, NaN
+///   wins. Parts of a row are combined in index order.
+void scan(Stream stream, Scan op, const Array& x, const Array& y);
+
+// ---- order -----------------------------------------------------------------------------------
+
+/// y [..., n] = x sorted along the last axis, index int64 [..., n] = where each came from. Stable
+/// both ways: equals keep their order. NaN is above all numbers, -0 equals 0. Any dtype; n below
+/// 2^31. y may be none.
+void sort(Stream stream, const Array& x, bool descending, const Array& y, const Array& index,
+          const Array& workspace);
+int64_t sort_workspace(const Array& x);
+
+// ---- gather and scatter ----------------------------------------------------------------------
+
+/// y[j..., r...] = x[indices[0][j...], ..., indices[k-1][j...], r...]
+///   indices: k int64 arrays of one shape J, over the first k axes of x; negative counts from the
+///   end. y [J..., rest of x's axes].
+void gather(Stream stream, const Array& x, const Arrays& indices, const Array& y,
+            const Array& flag);
+
+/// x[indices[0][j...], ..., indices[k-1][j...], r...] = or o= values[j..., r...], by `op`: set,
+/// add, mul, max, min.
+///   Reads and writes x. Duplicate positions: set keeps the last, the others join them with x's
+///   element in row-major order of j (more than 32 of one position: in slices of fixed bounds).
+///   Positions are sorted first (stable), so there are no float atomics. values broadcast to
+///   [J..., rest]. Sums and products of float16/bfloat16 are formed in float32 and rounded once;
+///   integers wrap; NaN wins; of bool add and max are `or`, mul and min `and`.
+void scatter(Stream stream, Scatter op, const Array& values, const Arrays& indices, const Array& x,
+             const Array& workspace, const Array& flag);
+int64_t scatter_workspace(const Arrays& indices, const Array& x);
+
+#if !defined(GG_CPU)  // NumPy does these on the CPU, at par or better
+
+/// y = value.
+void fill(Stream stream, const Array& y, const Scalar& value);
+
+/// Positions of true elements of a bool array, in row-major order: y int64 [count, ndim].
+///   The caller has counted them (y.shape[0]).
+void nonzero(Stream stream, const Array& mask, const Array& y, const Array& workspace);
+int64_t nonzero_workspace(const Array& mask);
+
+/// y[i] = how many elements of a sorted row are below x[i] (right: below or equal), NaN above all
+/// numbers: where x[i] would go. rows [n] or [..., n], sorted along the last axis; x [..., m] with
+/// the same leading axes, or any shape where rows has one axis; y int64 of x's shape; rows and x of
+/// one dtype. log2(n) reads an element.
+void search_sorted(Stream stream, const Array& rows, const Array& x, bool right, const Array& y);
 
 // ---- matmul ----------------------------------------------------------------------------------
 
@@ -58,35 +104,9 @@ void gemm(Stream stream, const Array& a, const Array& b, const Array& y,
           const GemmEpilogue& epilogue, MatmulPrecision precision, const Array& workspace);
 int64_t gemm_workspace(const Array& a, const Array& b, const Array& y, MatmulPrecision precision);
 
-// ---- gather and scatter ----------------------------------------------------------------------
-
-/// y[j..., r...] = x[indices[0][j...], ..., indices[k-1][j...], r...]
-///   indices: k int64 arrays of one shape J, over the first k axes of x; negative counts from the
-///   end. y [J..., rest of x's axes].
-void gather(Stream stream, const Array& x, const Arrays& indices, const Array& y,
-            const Array& flag);
-
-/// Positions of true elements of a bool array, in row-major order: y int64 [count, ndim].
-///   The caller has counted them (y.shape[0]).
-void nonzero(Stream stream, const Array& mask, const Array& y, const Array& workspace);
-int64_t nonzero_workspace(const Array& mask);
-
-/// y [..., n] = sums of x along the last axis up to and including each position; dtype as `sum`.
-void cumsum(Stream stream, const Array& x, const Array& y);
-
 #endif  // !GG_CPU
 
-/// x[indices[0][j...], ..., indices[k-1][j...], r...] = or += values[j..., r...]. All three
-/// modules.
-///   Reads and writes x. Duplicate positions: += adds in row-major order of j (more than 32 of one
-///   position: in slices of fixed bounds); = keeps the last.
-///   Positions are sorted first (stable), so there are no float atomics. values broadcast to
-///   [J..., rest]. Sums of float16/bfloat16 are formed in float32 and rounded once.
-void scatter(Stream stream, const Array& values, const Arrays& indices, const Array& x,
-             bool accumulate, const Array& workspace, const Array& flag);
-int64_t scatter_workspace(const Arrays& indices, const Array& x);
-
-// ---- softmax and cross-entropy: all three modules --------------------------------------------
+// ---- softmax and cross-entropy ---------------------------------------------------------------
 
 /// y = exp(x - logsumexp x) along axis, or x - logsumexp x if log. Floating. One read per element
 /// where the row fits registers or shared memory, else two.

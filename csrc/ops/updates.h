@@ -68,6 +68,46 @@ void rmsprop_step(Stream stream, const Arrays& params, const Arrays& grads, cons
                   const Arrays& avg, const Arrays& buf, const Array& hyper, const Array& ticket,
                   double alpha, double eps, double weight_decay, double momentum, bool maximize);
 
+/// sum += g^2;  p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(sum) + eps).  (Adagrad; Duchi et al.
+/// 2011.)  Here and below g = grad (negated if maximize) + weight_decay p.
+void adagrad_step(Stream stream, const Arrays& params, const Arrays& grads, const Arrays& sum,
+                  const Array& hyper, const Array& ticket, double lr_decay, double eps,
+                  double weight_decay, bool maximize);
+
+/// v = rho v + (1 - rho) g^2;  d = sqrt(u + eps) / sqrt(v + eps) g;  u = rho u + (1 - rho) d^2;
+/// p -= lr d.  (Adadelta; Zeiler 2012.)
+void adadelta_step(Stream stream, const Arrays& params, const Arrays& grads, const Arrays& v,
+                   const Arrays& u, const Array& hyper, const Array& ticket, double rho, double eps,
+                   double weight_decay, bool maximize);
+
+/// m = b1 m + (1 - b1) g;  u = max(b2 u, |g| + eps);  p -= lr / (1 - b1^t) m / u.  (Adamax; Kingma
+/// & Ba 2015, section 7.)
+void adamax_step(Stream stream, const Arrays& params, const Arrays& grads, const Arrays& m,
+                 const Arrays& u, const Array& hyper, const Array& ticket, double beta1,
+                 double beta2, double eps, double weight_decay, bool maximize);
+
+/// Adam with Nesterov's momentum (Dozat 2016): mu_t = b1 (1 - 0.96^(t momentum_decay) / 2);
+///   p -= lr ((1 - mu_t) g / (1 - M_t) + mu_(t+1) m / (1 - M_(t+1))) / (sqrt(vhat) + eps),
+/// m and v as Adam's, M_t = mu_1 ... mu_t. hyper is float64[3]: {learning rate, steps done, M of
+/// the steps done}; the operation multiplies the third. weight_decay as adam_step's.
+void nadam_step(Stream stream, const Arrays& params, const Arrays& grads, const Arrays& m,
+                const Arrays& v, const Array& hyper, const Array& ticket, double beta1,
+                double beta2, double eps, double weight_decay, double momentum_decay,
+                bool decoupled, bool maximize);
+
+/// Rectified Adam (Liu et al. 2020): r = 2 / (1 - b2) - 1, r_t = r - 2 t b2^t / (1 - b2^t);
+///   p -= lr mhat rect sqrt(1 - b2^t) / (sqrt(v) + eps) where r_t > 5, else p -= lr mhat;
+///   rect = sqrt((r_t - 4) (r_t - 2) r / ((r - 4) (r - 2) r_t)). m, v, weight_decay as adam_step's.
+void radam_step(Stream stream, const Arrays& params, const Arrays& grads, const Arrays& m,
+                const Arrays& v, const Array& hyper, const Array& ticket, double beta1,
+                double beta2, double eps, double weight_decay, bool decoupled, bool maximize);
+
+/// p -= lr weight_decay p;  p -= lr sign(b1 m + (1 - b1) g);  m = b2 m + (1 - b2) g, g without
+/// weight decay.  (Lion; Chen et al. 2023.)
+void lion_step(Stream stream, const Arrays& params, const Arrays& grads, const Arrays& m,
+               const Array& hyper, const Array& ticket, double beta1, double beta2,
+               double weight_decay, bool maximize);
+
 /// norm [1], accumulation dtype = (sum |x|^ord over every element of every array)^(1/ord); ord may
 /// be infinity. Per-block partial sums in the workspace, added in index order. Every array must be
 /// contiguous.

@@ -3,7 +3,8 @@
     python csrc/packaging/stubs.py        # rewrites gpugrad/_cpu.pyi, _sim.pyi, _cuda.pyi
 
 Needs _cpu and _sim built. _cuda binds what _sim binds, but for the simulator's schedule; _cpu binds
-a part of it. tests/test_stubs.py fails when the committed stubs are not what this writes.
+a part of it, and functions of memory. tests/test_stubs.py fails when the committed stubs are not
+what this writes.
 """
 
 from __future__ import annotations
@@ -50,12 +51,13 @@ def stubs() -> dict[str, str]:
     every = signatures(_sim)
     simulator = [every.pop(n) for n in ("architecture", "set_architecture", "set_schedule")]
     part = signatures(_cpu)
+    memory = [part.pop(n) for n in ("keep_memory", "kept_memory", "own_numpy_memory")]
     assert part.items() <= every.items(), "_cpu binds an operation otherwise than _sim"
     reexported = [f"from gpugrad._cuda import {name} as {name}" for name in part]
     texts = {
         "_cuda.pyi": [TITLE, IMPORTS, *every.values()],
         "_sim.pyi": [TITLE, "", "from gpugrad._cuda import *", "", *simulator],
-        "_cpu.pyi": [TITLE, "", *reexported],
+        "_cpu.pyi": [TITLE, "", *reexported, "", *memory],
     }
     return {name: "\n".join(lines) + "\n" for name, lines in texts.items()}
 

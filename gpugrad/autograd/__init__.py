@@ -1,12 +1,14 @@
 """Autograd: operations with derivatives, the engine that runs them backwards, and grad modes."""
 
+from . import functional, graph
 from .anomaly import (
-    check_parameters,
     detect_anomaly,
     detect_nan,
-    parameters_without_grad,
-    watch_parameters,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
+    set_detect_anomaly,
 )
+from .coverage import check_parameters, parameters_without_grad, watch_parameters
 from .engine import backward, grad
 from .function import Function
 from .gradcheck import gradcheck, gradgradcheck
@@ -15,6 +17,7 @@ from .modes import (
     enable_grad,
     inference_mode,
     is_grad_enabled,
+    is_inference_mode_enabled,
     no_grad,
     set_grad_enabled,
 )
@@ -27,13 +30,19 @@ __all__ = [
     "detect_anomaly",
     "detect_nan",
     "enable_grad",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
+    "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled",
     "is_grad_enabled",
+    "is_inference_mode_enabled",
     "no_grad",
     "parameters_without_grad",
+    "set_detect_anomaly",
     "set_grad_enabled",
     "watch_parameters",
 ]

@@ -1,138 +1,173 @@
-"""Finding what went wrong in training: the first NaN, and parameters that got no gradient."""
+"""Finding what went wrong in training: the first operation that makes a NaN, and its place."""
 
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from .. import dtype as dtypes
-from ..errors import GraphError, NonFiniteError
-from .modes import MODE
+from ..errors import NonFiniteError
+from .modes import MODE, wrapped_in
 
 if TYPE_CHECKING:
-    from ..tensor import Tensor
     from .function import Function
 
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
+_PACKAGE = str(Path(__file__).parent.parent)
+_KINDS = {"isnan": "NaN", "isinf": "infinite"}
 
 
-@contextmanager
-def detect_nan(infinite: bool = False) -> Iterator[None]:
+class _Watch:
+    """`tests` on every result, for a `with` block or for each call of a decorated function."""
+
+    def __init__(self, tests: tuple[str, ...]) -> None:
+        self._inspector: _Inspector | None = _Inspector(tests)
+        self._outer: list[Any] = []
+
+    def __enter__(self) -> None:
+        self._outer.append(MODE.inspect)
+        MODE.inspect = self._inspector
+
+    def __exit__(self, *error: object) -> None:
+        MODE.inspect = self._outer.pop()
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return wrapped_in(self._again, function)
+
+    def _again(self) -> _Watch:
+        again = _Watch(())
+        again._inspector = self._inspector
+        return again
+
+
+def detect_nan(infinite: bool | Callable[..., Any] = False) -> Any:
     """Raise NonFiniteError at the first operation whose result holds a NaN its inputs did not.
 
-    Forward and backward are watched. The text names the operation, the pass, shapes, dtypes, how
-    many NaN, and the line that called the operation. `infinite` watches infinities, too. Each
-    operation waits for the device, so this is for finding a fault, not for training.
+    ``with detect_nan():`` or ``@detect_nan()`` (or ``@detect_nan``). Forward and backward are
+    watched. The text names the operation, the pass, shapes, dtypes, how many NaN, which inputs were
+    infinite, the line that called the operation, and the module it belongs to, as
+    ``encoder.layers.2.linear1 (Linear) of Net``. `infinite` watches infinities, too.
+    Each operation waits for the device, so this is for finding a fault, not for training.
     """
-    previous = MODE.inspect
-    MODE.inspect = _inspect_infinite if infinite else _inspect_nan
-    try:
-        yield
-    finally:
-        MODE.inspect = previous
+    if callable(infinite):
+        return _Watch(("isnan",))(infinite)
+    return _Watch(("isnan", "isinf") if infinite else ("isnan",))
 
 
-@contextmanager
-def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
-    """PyTorch's name for `detect_nan`; with check_nan=False nothing is watched."""
-    with detect_nan() if check_nan else nullcontext():
-        yield
+def detect_anomaly(check_nan: bool = True) -> Any:
+    """PyTorch's name for `detect_nan`; with check_nan=False only the lines of the calls are noted,
+    which errors in backward then tell."""
+    return _Watch(("isnan",) if check_nan else ())
 
 
-def _inspect_nan(where: str, node: Function, inputs: Sequence[Any], results: Sequence[Any]) -> None:
-    _inspect(where, node, inputs, results, ("isnan",))
+class set_detect_anomaly(_Watch):
+    """``set_detect_anomaly(mode)`` switches at once; as a `with` block it also switches back."""
+
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        super().__init__(("isnan",) if check_nan else ())
+        if not mode:
+            self._inspector = None
+        super().__enter__()
+
+    def __enter__(self) -> None:
+        MODE.inspect = self._inspector
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        self.__exit__()  # a decorator: only the calls are meant
+        return super().__call__(function)
 
 
-def _inspect_infinite(
-    where: str, node: Function, inputs: Sequence[Any], results: Sequence[Any]
-) -> None:
-    _inspect(where, node, inputs, results, ("isnan", "isinf"))
+def is_anomaly_enabled() -> bool:
+    """True while operations are watched or their lines noted."""
+    return MODE.inspect is not None
 
 
-def _inspect(
-    where: str,
-    node: Function,
-    inputs: Sequence[Any],
-    results: Sequence[Any],
-    tests: tuple[str, ...],
-) -> None:
-    if where == "forward":
-        node.site = _call_site()
-    counts = [sum(_count(node, t, y) for t in tests) for y in results]
-    if not any(counts) or any(_count(node, t, x) for t in tests for x in inputs):
-        return
-    bad = next(i for i, n in enumerate(counts) if n)
-    kind = "NaN" if _count(node, "isnan", results[bad]) else "infinite"
-    facts = ", ".join(_fact(x) for x in inputs)
-    which = f"gradient {bad}" if where == "backward" else "the result"
-    raise NonFiniteError(
-        f"{type(node).__name__} {where}: {counts[bad]} of {results[bad].size} elements of {which} "
-        f"{_fact(results[bad])} are {kind}, while no input is.\n"
-        f"  inputs: {facts}\n  called at {node.site or 'an unknown line (forward not watched)'}"
-    )
+def is_anomaly_check_nan_enabled() -> bool:
+    """True while results are watched for NaN."""
+    return isinstance(MODE.inspect, _Inspector) and bool(MODE.inspect.tests)
 
 
-def _count(node: Function, test: str, x: Any) -> int:
+class _Inspector:
+    """Called with every operation: notes where it was called, looks at its results."""
+
+    def __init__(self, tests: tuple[str, ...]) -> None:
+        self.tests = tests
+
+    def __call__(
+        self, where: str, node: Function, inputs: Sequence[Any], results: Sequence[Any]
+    ) -> None:
+        before, after = node.kernels, node.backend.kernels  # differ where a tensor changes device
+        if where == "forward":
+            node.site = _call_site()
+        else:
+            before, after = after, before
+        for i, y in enumerate(results):
+            for test in self.tests:
+                found = _count(after, test, y)
+                if found and not any(_count(before, t, x) for t in self.tests for x in inputs):
+                    facts = [_fact(before, x) for x in inputs]
+                    which = f"gradient {i}" if where == "backward" else "the result"
+                    raise NonFiniteError(
+                        f"{type(node).__name__} {where}: {found} of {y.size} elements of {which} "
+                        f"{_shape(y)} are {_KINDS[test]}, while no input is.\n"
+                        f"  inputs: {', '.join(facts)}{_saved_facts(where, node)}\n"
+                        f"  called at {node.site or 'an unknown line (forward not watched)'}"
+                    )
+
+
+def _count(kernels: Any, test: str, x: Any) -> int:
     if not hasattr(x, "shape") or not dtypes.is_floating(x.dtype):
         return 0
-    found = node.kernels.reduce("sum", node.kernels.unary(test, x), tuple(range(x.ndim)), False)
-    return int(node.backend.to_numpy(found))
+    found = kernels.reduce("sum", kernels.unary(test, x), tuple(range(x.ndim)), False)
+    return int(found.item())
 
 
-def _fact(x: Any) -> str:
-    return f"{tuple(x.shape)} {x.dtype.name}" if hasattr(x, "shape") else repr(x)
+def _shape(x: Any) -> str:
+    return f"{tuple(x.shape)} {x.dtype.name}"
+
+
+def _fact(kernels: Any, x: Any) -> str:
+    """Shape and dtype, and how many values are not finite."""
+    if not hasattr(x, "shape"):
+        return repr(x)
+    counts = [(_count(kernels, test, x), kind) for test, kind in _KINDS.items()]
+    bad = [f"{n} {kind}" for n, kind in counts if n]
+    return _shape(x) + (f" ({' and '.join(bad)})" if bad else "")
+
+
+def _saved_facts(where: str, node: Function) -> str:
+    if where == "forward" or not node._saved:
+        return ""
+    values = [entry[1] for entry in node._saved]
+    facts = [_fact(node.kernels, x) for x in values if hasattr(x, "dtype") and hasattr(x, "size")]
+    return f"; saved in forward: {', '.join(facts)}" if facts else ""
 
 
 def _call_site() -> str:
-    """The first line outside this package on the stack."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    """file:line of the first frame outside this package, and the module that was running."""
+    frame: FrameType | None = sys._getframe(1)
+    line = ""
+    modules: list[Any] = []  # from the innermost outwards
+    while frame is not None:
+        code = frame.f_code
+        if not line and not code.co_filename.startswith(_PACKAGE):
+            line = f"{code.co_filename}:{frame.f_lineno}"
+        if code.co_name == "forward" and code.co_varnames[:1] == ("self",):
+            owner = frame.f_locals.get("self")
+            if hasattr(owner, "named_modules"):
+                modules.append(owner)
         frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return line + (f", in {_module_path(modules)}" if modules else "")
 
 
-def parameters_without_grad(model: Any) -> list[str]:
-    """Names of the parameters that require a gradient and have none: call it after backward().
-
-    model: anything with ``named_parameters()``, pairs of name and tensor, or tensors.
-    """
-    return [name for name, p in _named(model) if p.requires_grad and p.grad is None]
-
-
-def check_parameters(model: Any, strict: bool = False) -> None:
-    """Warn (or with `strict` raise GraphError) where a parameter of `model` got no gradient."""
-    names = parameters_without_grad(model)
-    if not names:
-        return
-    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    text = (
-        f"backward: {len(names)} parameters got no gradient: {shown}.\n"
-        "  They are not part of the loss: unused, detached, or computed under no_grad. "
-        "Freeze them with requires_grad_(False) if that is meant."
-    )
-    if strict:
-        raise GraphError(text)
-    warnings.warn(text, UserWarning, stacklevel=3)
-
-
-@contextmanager
-def watch_parameters(model: Any, strict: bool = False) -> Iterator[None]:
-    """Inside the block, each ``backward()`` ends with `check_parameters` on `model`."""
-    previous = MODE.after_backward
-    MODE.after_backward = lambda: check_parameters(model, strict)
-    try:
-        yield
-    finally:
-        MODE.after_backward = previous
-
-
-def _named(model: Any) -> Iterable[tuple[str, Tensor]]:
-    if hasattr(model, "named_parameters"):
-        yield from model.named_parameters()
-        return
-    for i, item in enumerate(model):
-        yield item if isinstance(item, tuple) else (f"parameter {i}", item)
+def _module_path(modules: list[Any]) -> str:
+    """The innermost module by its path in the outermost that holds it."""
+    inner = modules[0]
+    kind = type(inner).__name__
+    for outer in reversed(modules[1:]):
+        for path, each in outer.named_modules():
+            if each is inner and path:
+                return f"{path} ({kind}) of {type(outer).__name__}"
+    return kind

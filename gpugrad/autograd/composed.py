@@ -22,6 +22,31 @@ class _Alias(Function):
         return dy
 
 
+def alias(x: Tensor) -> Tensor:
+    """x as a result of its own: gradients with respect to it are those of its uses alone."""
+    same: Tensor = _Alias.apply(x)
+    return same
+
+
+class _Stack(Function):
+    """y[i] = x_i, of one shape;  dx_i = dy[i]."""
+
+    def forward(self, *xs: Any) -> Any:
+        y = self.backend.empty((len(xs), *xs[0].shape), xs[0].dtype)
+        for i, x in enumerate(xs):
+            self.kernels.copy(x, y[i])
+        return y
+
+    def backward(self, dy: Tensor) -> Any:
+        return tuple(dy.unbind(0))
+
+
+def stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors of one shape as one, along a new first axis: ``stack``, which stands above."""
+    result: Tensor = _Stack.apply(*tensors)
+    return result
+
+
 def through(
     function: Callable[..., Any], inputs: Sequence[Tensor | None], dys: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
@@ -32,7 +57,7 @@ def through(
     inputs: what the operation saved, None for what was not given. dys: one for each result, None
     for one that got none. An input gets the partial derivative, even if another depends on it.
     """
-    aliases = [_Alias.apply(x) if x is not None and x.requires_grad else x for x in inputs]
+    aliases = [alias(x) if x is not None and x.requires_grad else x for x in inputs]
     results = function(*aliases)
     results = results if isinstance(results, tuple) else (results,)
     reached = [(y, dy) for y, dy in zip(results, dys, strict=True) if dy is not None]

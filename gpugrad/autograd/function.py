@@ -2,58 +2,33 @@
 
 from __future__ import annotations
 
-import itertools
-import weakref
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 from .. import dtype as dtypes
 from ..backends import Backend, Kernels
 from ..errors import DeviceError, GraphError
-from ..tensor import Tensor, VersionCounter
-from .hooks import Hooks
+from ..tensor import Tensor
+from .hooks import follow
 from .modes import MODE
+from .node import SEVERAL, AccumulateGrad, Node, Output, accumulator, describe, edge, sequence
+from .saved import Packed, Saved, changed_text, pack, released_text
 
-_sequence = itertools.count(1)
-_Saved = tuple["Tensor | None", Any, "VersionCounter | None", int]
-
-
-class Node:
-    """What stands in the graph. `seq` grows with creation: a consumer's is higher than its input's.
-
-    `edges` has, for each input, the node its gradient goes to, or None. `shape` is the result's.
-    """
-
-    seq: int = 0
-    edges: Sequence[Node | None] = ()
-    shape: tuple[int, ...] = ()
-    hooks: Hooks | None = None
-
-
-class AccumulateGrad(Node):
-    """The end of the graph at a leaf: adds the gradient to ``tensor.grad``."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.seq = next(_sequence)
-        self.tensor = tensor
-        self.shape = tensor.data.shape
-
-    def __repr__(self) -> str:
-        return "<AccumulateGrad>"
-
-
-class Output(Node):
-    """One result of an operation with several: hands its gradient to the operation's node."""
-
-    def __init__(self, parent: Function, index: int, shape: tuple[int, ...]) -> None:
-        self.seq = next(_sequence)
-        self.parent = parent
-        self.edges = (parent,)
-        self.index = index
-        self.shape = shape
-
-    def __repr__(self) -> str:
-        return f"<{type(self.parent).__name__} output {self.index}>"
+__all__ = [
+    "AccumulateGrad",
+    "Function",
+    "Node",
+    "Output",
+    "accumulator",
+    "before_inplace",
+    "describe",
+    "edge",
+    "mixed_devices",
+    "once_differentiable",
+    "rebase",
+]
 
 
 class Function(Node):
@@ -86,6 +61,10 @@ class Function(Node):
     Written in Tensor operations it is differentiable itself; a class that cannot be sets
     ``twice_differentiable = False`` and raises GraphError under ``create_graph=True``.
 
+    PyTorch's style works as it is: ``@staticmethod`` before ``forward(ctx, x)`` and
+    ``backward(ctx, dy)`` (and ``setup_context(ctx, inputs, output)``), which compute with Tensors;
+    `context.Context` lists what ctx can do.
+
     An operation without derivative does not exist: a subclass must define `backward`. Operations
     that have none are plain functions, listed in ``gpugrad.ops.NON_DIFFERENTIABLE``.
     """
@@ -105,6 +84,10 @@ class Function(Node):
         for method in () if abstract else ("forward", "backward"):
             if getattr(cls, method) is getattr(Function, method):
                 raise TypeError(f"Function {cls.__name__} must define {method}().")
+        if isinstance(inspect.getattr_static(cls, "forward"), staticmethod):
+            from . import context  # which is built on this file
+
+            context.adopt(cls)
 
     def forward(self, *arrays: Any, **options: Any) -> Any:
         """Compute the result from raw arrays through ``self.kernels``."""
@@ -126,16 +109,18 @@ class Function(Node):
     def saved(self) -> list[Any]:
         """What was saved, as Tensors. Raises GraphError where it was changed or released since."""
         if self._saved is None:
-            raise GraphError(_released_text(self))
+            raise GraphError(released_text(self))
         return [self._unpack(entry) for entry in self._saved]
 
-    def _unpack(self, entry: _Saved) -> Any:
+    def _unpack(self, entry: Saved) -> Any:
         tensor, value, counter, version = entry
         if counter is None:
+            if type(value) is Packed:
+                return value.unpacked(self)
             return value if not hasattr(value, "shape") else Tensor(value, self.backend)
         moved = tensor is not None and tensor.data is not value and not tensor._keeps_values
         if moved or counter.version != version:
-            raise GraphError(_changed_text(self, value, counter, version))
+            raise GraphError(changed_text(self, value, counter, version))
         if tensor is not None:
             return tensor
         result = Tensor(value, self.backend)  # our own result: a fresh tensor avoids a cycle
@@ -145,7 +130,7 @@ class Function(Node):
         return result
 
     def _node_of(self, value: Any) -> Node:
-        if self.shape is not _SEVERAL:
+        if self.shape is not SEVERAL:
             return self
         index = next(i for i, y in enumerate(self._outputs) if y is value)
         return Output(self, index, value.shape)
@@ -191,57 +176,16 @@ class Function(Node):
         if cls.view:
             _share(out, data, inputs[0])
         if needed:
-            node.seq = next(_sequence)
+            node.seq = next(sequence)
             node.shape = data.shape
             out.grad_fn = node
             out._requires_grad = True
             if node._saved:
-                node._saved = _pack(node._saved, inputs, (out,))
+                node._saved = pack(node, inputs, (out,))
         return out
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
-
-
-_SEVERAL: tuple[int, ...] = (-1,)  # the shape of a node with several results: checked at each
-
-
-def accumulator(leaf: Tensor) -> AccumulateGrad:
-    """The leaf's end of the graph: one as long as a graph uses it, so that its place in the order
-    of creation is just below its first consumer's."""
-    reference = leaf._accumulator
-    node = reference() if reference is not None else None
-    if node is None:
-        node = AccumulateGrad(leaf)
-        leaf._accumulator = weakref.ref(node)
-    return node
-
-
-def edge(tensor: Tensor) -> Node | None:
-    """Where the gradient of `tensor` goes; None where it requires none."""
-    if not tensor._requires_grad:
-        return None
-    return tensor.grad_fn or accumulator(tensor)
-
-
-def _pack(saved: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Tensor]) -> list[_Saved]:
-    """Tell inputs and results from constants, and note the versions."""
-    packed: list[_Saved] = []
-    for value in saved:
-        entry: _Saved = (None, value, None, 0)
-        if value is not None:
-            for x in inputs:
-                if isinstance(x, Tensor) and x.data is value:
-                    counter = x._counter
-                    entry = (x, value, counter, counter.version)
-                    break
-            else:
-                for y in outputs:
-                    if y.data is value:
-                        counter = y._counter
-                        entry = (None, value, counter, counter.version)
-        packed.append(entry)
-    return packed
 
 
 def _wrap_several(
@@ -252,8 +196,8 @@ def _wrap_several(
         for out in outputs:
             _share(out, out.data, inputs[0])
     if needed:
-        node.seq = next(_sequence)
-        node.shape = _SEVERAL
+        node.seq = next(sequence)
+        node.shape = SEVERAL
         node._outputs = data if node._saved else ()
         for i, out in enumerate(outputs):
             if dtypes.is_floating(out.data.dtype):
@@ -261,7 +205,7 @@ def _wrap_several(
                 out._requires_grad = True
         node.count = len(outputs)
         if node._saved:
-            node._saved = _pack(node._saved, inputs, outputs)
+            node._saved = pack(node, inputs, outputs)
     return outputs
 
 
@@ -281,10 +225,10 @@ def _changed_in_place(
 ) -> Tensor:
     target._counter.changed(type(node).__name__)
     if needed:
-        node.seq = next(_sequence)
+        node.seq = next(sequence)
         node.shape = target.data.shape
         if node._saved:
-            node._saved = _pack(node._saved, inputs[1:], (target,))
+            node._saved = pack(node, inputs[1:], (target,))
         rebase(target, node)
     return target
 
@@ -315,15 +259,23 @@ def rebase(target: Tensor, node: Node) -> None:
         if view is not target:
             view.grad_fn = _Stale(view, node)
             view._requires_grad = True
+    follow(target, target.grad_fn, node)
     target.grad_fn = node
     target._requires_grad = True
 
 
-class _Stale(Node):
+class _Refusal(Node):
+    """A node whose backward is an error."""
+
+    twice_differentiable = True
+    _saved: Any = ()
+
+
+class _Stale(_Refusal):
     """The history of a view whose base got a new history: unknown, so backward says so."""
 
     def __init__(self, view: Tensor, cause: Node) -> None:
-        self.seq = next(_sequence)
+        self.seq = next(sequence)
         self.shape = view.data.shape
         self.cause = repr(cause)
 
@@ -347,32 +299,41 @@ def mixed_devices(name: str, inputs: Sequence[Any]) -> str:
     )
 
 
-def describe(x: Any) -> str:
-    """Shape, dtype and device of a tensor in one phrase; a value as it is."""
-    if isinstance(x, Tensor):
-        return f"{tuple(x.data.shape)} {x.data.dtype.name} on {x.backend.device}"
-    return repr(x)
+class _Once(_Refusal):
+    """The history of a gradient that `once_differentiable` computed."""
+
+    def __init__(self, node: Node, shape: tuple[int, ...]) -> None:
+        self.seq = next(sequence)
+        self.shape = shape
+        self.edges = node.edges
+        self.of = node.name()
+
+    def backward(self, *dys: Any) -> Any:
+        raise GraphError(
+            f"{self.of}.backward is marked once_differentiable: its gradient cannot be "
+            "differentiated again.\n  Compute it with create_graph=False."
+        )
 
 
-def _released_text(node: Function) -> str:
-    where = f" (created at {node.site})" if node.site else ""
-    hint = "" if node.site else " `with gg.detect_nan():` around forward also tells the line."
-    return (
-        f"backward: {type(node).__name__}{where} with a result of shape {node.shape} was already "
-        "differentiated, and what it had saved is released.\n"
-        "  Pass retain_graph=True to every backward() but the last, or run forward again."
-        f"{hint}"
-    )
+def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``@staticmethod @once_differentiable def backward(ctx, dy)``: computed without recording;
+    differentiating the gradient again raises GraphError."""
 
+    @wraps(function)
+    def backward(ctx: Any, *dys: Any) -> Any:
+        recording, MODE.grad = MODE.grad, False
+        try:
+            found = function(ctx, *dys)
+        finally:
+            MODE.grad = recording
+        results = list(found) if isinstance(found, (tuple, list)) else [found]
+        for i, dx in enumerate(results):
+            if recording and isinstance(dx, Tensor):
+                results[i] = dx.detach()
+                results[i].grad_fn, results[i]._requires_grad = _Once(ctx, dx.shape), True
+        return tuple(results)
 
-def _changed_text(node: Function, value: Any, counter: VersionCounter, version: int) -> str:
-    last = f" (last by {counter.changed_by})" if counter.changed_by else ""
-    return (
-        f"{type(node).__name__}.backward: a tensor saved in forward was changed in place since"
-        f"{last}: shape {tuple(value.shape)}, {value.dtype.name}; it was saved at version "
-        f"{version} and is now at version {counter.version}.\n"
-        "  Use the out-of-place form, or clone() the tensor before changing it."
-    )
+    return backward
 
 
 def _inspected(node: Function, arrays: Sequence[Any], options: dict[str, Any]) -> Any:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class _Mode(threading.local):
-    """Read by every operation, so a plain object with three attributes for each thread."""
+    """Read by every operation, so a plain object with a few attributes for each thread."""
 
     def __init__(self) -> None:
         self.grad = True
+        self.inference = False
         self.inspect: Callable[..., None] | None = None  # by detect_nan: (pass, node, in, out)
         self.after_backward: Callable[[], None] | None = None  # set by watch_parameters
+        self.saving: Any = None  # the innermost saved_tensors_hooks
+        self.walk: Any = None  # the backward that is running
 
 
 MODE = _Mode()
@@ -27,29 +31,96 @@ def is_grad_enabled() -> bool:
     return MODE.grad
 
 
+def is_inference_mode_enabled() -> bool:
+    """True inside `inference_mode`."""
+    return MODE.inference
+
+
+def wrapped_in(scope: Callable[[], Any], function: _F) -> _F:
+    """`function` with each call inside ``with scope():``; of a generator function each step.
+
+    Between the steps of a generator the caller's mode holds.
+    """
+    if isinstance(function, type):
+        raise TypeError(
+            f"{function.__name__}: a grad mode decorates functions, not classes.\n"
+            "  Decorate the methods that are meant."
+        )
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def steps(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            return (yield from _stepwise(scope, function(*args, **kwargs)))
+
+        return steps  # type: ignore[return-value]
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with scope():
+            return function(*args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def _stepwise(
+    scope: Callable[[], Any], generator: Generator[Any, Any, Any]
+) -> Generator[Any, Any, Any]:
+    """The items of `generator`, each computed inside the scope; sends and throws are passed on."""
+    advance: Callable[[], Any] = functools.partial(next, generator)
+    try:
+        while True:
+            with scope():
+                item = advance()
+            try:
+                sent = yield item
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                advance = functools.partial(generator.throw, error)
+            else:
+                advance = functools.partial(generator.send, sent)
+    except StopIteration as end:
+        return end.value
+    finally:
+        with scope():
+            generator.close()
+
+
 class _Scope:
     """A grad mode for a `with` block, or for each call of a decorated function."""
 
+    inference = False
+
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled
-        self._outer: list[bool] = []
+        self._outer: list[tuple[bool, bool]] = []
 
     def __enter__(self) -> None:
-        self._outer.append(MODE.grad)
-        MODE.grad = self.enabled
+        self._outer.append((MODE.grad, MODE.inference))
+        self._switch()
+
+    def _switch(self) -> None:
+        MODE.grad = self.enabled and not MODE.inference
 
     def __exit__(self, *error: object) -> None:
-        MODE.grad = self._outer.pop()
+        MODE.grad, MODE.inference = self._outer.pop()
 
     def __call__(self, function: _F) -> _F:
-        enabled = self.enabled
+        return wrapped_in(self._again, function)
 
-        @functools.wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with _Scope(enabled):
-                return function(*args, **kwargs)
+    def _again(self) -> _Scope:
+        return _Scope(self.enabled)
 
-        return wrapped  # type: ignore[return-value]
+
+class _Inference(_Scope):
+    """enabled: whether operations are recorded, the opposite of the mode."""
+
+    def _switch(self) -> None:
+        MODE.inference = not self.enabled
+        MODE.grad = self.enabled
+
+    def _again(self) -> _Scope:
+        return _Inference(self.enabled)
 
 
 def no_grad(function: Callable[..., Any] | None = None) -> Any:
@@ -63,8 +134,11 @@ def enable_grad(function: Callable[..., Any] | None = None) -> Any:
 
 
 def inference_mode(mode: bool | Callable[..., Any] = True) -> Any:
-    """`no_grad` under PyTorch's other name; tensors made inside stay ordinary tensors."""
-    return _Scope(not mode) if isinstance(mode, bool) else _Scope(False)(mode)
+    """`no_grad` that `enable_grad` inside does not lift; ``inference_mode(False)`` does.
+
+    Tensors made inside stay ordinary tensors, unlike PyTorch's: they may be used anywhere.
+    """
+    return _Inference(not mode) if isinstance(mode, bool) else _Inference(False)(mode)
 
 
 class set_grad_enabled(_Scope):
@@ -72,12 +146,12 @@ class set_grad_enabled(_Scope):
 
     def __init__(self, mode: bool) -> None:
         super().__init__(bool(mode))
-        self._outer.append(MODE.grad)
-        MODE.grad = self.enabled
+        self._outer.append((MODE.grad, MODE.inference))
+        self._switch()
 
     def __enter__(self) -> None:
-        MODE.grad = self.enabled
+        self._switch()
 
     def __call__(self, function: _F) -> _F:
-        MODE.grad = self._outer.pop()  # used as a decorator: only the calls are meant
+        MODE.grad, MODE.inference = self._outer.pop()  # a decorator: only the calls are meant
         return super().__call__(function)

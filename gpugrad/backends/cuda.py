@@ -16,7 +16,7 @@ import numpy as np
 from ..device import Device
 from ..dtype import DType, int64
 from ..errors import DeviceError
-from .base import Array, raise_flag
+from .base import Array, Shape, raise_flag
 from .native import NativeBackend, NativeKernels, load, run
 
 MIB = 1 << 20
@@ -169,6 +169,18 @@ class CudaBackend(NativeBackend):
 
     def owns(self, array: object) -> bool:
         return isinstance(array, self._ndarray) and array.device.id == self.device.index
+
+    def address(self, array: Array) -> int:
+        return int(array.data.ptr)
+
+    def bounds(self, array: Array) -> tuple[int, int]:
+        block = array.data.mem  # one allocation, whose size the pool has rounded up
+        return int(block.ptr), int(block.ptr + block.size)
+
+    def strided(self, array: Array, shift: int, shape: Shape, strides: Shape) -> Array:
+        with self._here():
+            view = self._ndarray(shape, array.dtype, array.data + shift, strides)
+            return view.view()  # has a base: nobody takes it for memory of its own
 
     def synchronize(self) -> None:
         try:

@@ -27,6 +27,7 @@ from .layout import empty_like
 from .matmul_precision import SETTING
 from .native_attention import NativeAttention
 from .native_images import NativeImages
+from .native_index import NativeIndex
 from .native_norms import NativeNorms
 from .native_text import NativeText
 
@@ -75,7 +76,7 @@ class NativeBackend(Backend):
         """Called when an operation that may set the flag was launched."""
 
 
-class NativeKernels(NativeImages, NativeNorms, NativeText, NativeAttention):
+class NativeKernels(NativeIndex, NativeImages, NativeNorms, NativeText, NativeAttention):
     """The methods of `Kernels` by a native module: computes the result's shape and dtype,
     allocates it, asks for workspace, launches.
     """
@@ -155,11 +156,6 @@ class NativeKernels(NativeImages, NativeNorms, NativeText, NativeAttention):
             return y
         return y.reshape(tuple(n for i, n in enumerate(x.shape) if i not in axes))
 
-    def cumsum(self, x: Array) -> Array:
-        y = self.empty(x.shape, sum_dtype(x.dtype))
-        self.launch(self.module.cumsum, x, y)
-        return y
-
     def gemm(
         self,
         a: Array,
@@ -182,32 +178,6 @@ class NativeKernels(NativeImages, NativeNorms, NativeText, NativeAttention):
         epilogue = (scale, bias, residual, alpha, beta, act)
         self.launch(self.module.gemm, a, b, out, epilogue, precision, workspace)
         return out
-
-    # ---- indexing ----------------------------------------------------------------------------
-
-    def gather(self, x: Array, indices: Sequence[Array]) -> Array:
-        indices = list(indices)
-        y = self.empty((*indices[0].shape, *x.shape[len(indices) :]), x.dtype)
-        self.flagged(self.module.gather, x, indices, y)
-        return y
-
-    def scatter(
-        self, x: Array, indices: Sequence[Array], values: Operand, accumulate: bool
-    ) -> None:
-        indices = list(indices)
-        if isinstance(values, (int, float)):
-            number, values = values, self.empty((), x.dtype)
-            self.fill(values, number)
-        workspace = self.workspace(self.module.scatter_workspace, indices, x)
-        self.flagged(self.module.scatter, values, indices, x, accumulate, workspace)
-
-    def nonzero(self, mask: Array) -> Array:
-        """Synchronises: the number of rows is needed on the host."""
-        total = self.reduce("sum", mask, tuple(range(mask.ndim)), False)
-        y = self.empty((int(self.backend.to_numpy(total)), mask.ndim), int64)
-        workspace = self.workspace(self.module.nonzero_workspace, mask)
-        self.launch(self.module.nonzero, mask, y, workspace)
-        return y
 
     # ---- softmax and cross-entropy -----------------------------------------------------------
 
@@ -300,6 +270,24 @@ class NativeKernels(NativeImages, NativeNorms, NativeText, NativeAttention):
 
     def rmsprop_step(self, *args: Any) -> None:
         self.launch(self.module.rmsprop_step, *args)
+
+    def adagrad_step(self, *args: Any) -> None:
+        self.launch(self.module.adagrad_step, *args)
+
+    def adadelta_step(self, *args: Any) -> None:
+        self.launch(self.module.adadelta_step, *args)
+
+    def adamax_step(self, *args: Any) -> None:
+        self.launch(self.module.adamax_step, *args)
+
+    def nadam_step(self, *args: Any) -> None:
+        self.launch(self.module.nadam_step, *args)
+
+    def radam_step(self, *args: Any) -> None:
+        self.launch(self.module.radam_step, *args)
+
+    def lion_step(self, *args: Any) -> None:
+        self.launch(self.module.lion_step, *args)
 
     def global_norm(self, xs: Arrays, ord: float) -> Array:
         xs = list(xs)

@@ -70,15 +70,6 @@ class _Array:
     value: Any
 
 
-def _rebuild(value: Any) -> gg.Tensor:
-    return gg.tensor(value)
-
-
-# Tensors refuse to be pickled, since reading a pickle can run anything. Between these processes,
-# which run the same program, nothing is read that this program did not write.
-ForkingPickler.register(gg.Tensor, lambda x: (_rebuild, (x.detach().numpy(),)))
-
-
 def _pack(batch: Any) -> Any:
     return map_tree(batch, lambda x: _Array(x.detach().numpy()) if isinstance(x, gg.Tensor) else x)
 

@@ -11,6 +11,7 @@ from .parameter import Parameter
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="_Indexed[Any]")
+KeyedSelf = TypeVar("KeyedSelf", bound="_Keyed[Any]")
 
 
 class _Container(Module, Generic[T]):
@@ -160,6 +161,22 @@ class Sequential(_Indexed[Module]):
             return NotImplemented
         return Sequential(*self, *other)
 
+    def __mul__(self, times: int) -> Sequential:
+        """The same layers, again and again."""
+        return Sequential(*self._repeated(times))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Sequential:
+        return self.extend(self._repeated(times)[len(self) :])
+
+    def _repeated(self, times: int) -> list[Module]:
+        if not isinstance(times, int):
+            raise TypeError(f"Sequential * {times!r}: expected an int")
+        if times <= 0:
+            raise ValueError(f"Sequential * {times}: must be at least 1")
+        return list(self) * times
+
 
 class ModuleList(_Indexed[Module]):
     """A list of modules, visible to parameters(), state_dict() and to(). Has no forward."""
@@ -178,6 +195,9 @@ class ParameterList(_Indexed[Parameter]):
     """A list of parameters; a plain Tensor put in becomes a Parameter."""
 
     _kind = Parameter
+
+    def __add__(self, other: Iterable[Tensor]) -> ParameterList:
+        return ParameterList([*self, *other])
 
     def __init__(self, values: Iterable[Tensor] | None = None) -> None:
         super().__init__()
@@ -230,7 +250,7 @@ class _Keyed(_Container[T]):
         """(key, part) pairs, in the order of assignment."""
         return self._items().items()
 
-    def update(self, items: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+    def update(self, items: Mapping[str, Any] | _Keyed[Any] | Iterable[tuple[str, Any]]) -> None:
         """Adds or replaces parts, from a dictionary or from (key, part) pairs."""
         pairs = items.items() if isinstance(items, (Mapping, _Keyed)) else items
         for key, value in pairs:
@@ -241,6 +261,44 @@ class _Keyed(_Container[T]):
         part = self[key]
         del self[key]
         return part
+
+    def popitem(self) -> tuple[str, T]:
+        """Takes the part out that was put in last, and returns (key, part)."""
+        keys = list(self)
+        if not keys:
+            raise KeyError(f"{type(self).__name__} is empty")
+        return keys[-1], self.pop(keys[-1])
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The part, or the default if there is none."""
+        return self._items().get(key, default)
+
+    def setdefault(self, key: str, default: Any = None) -> T:
+        """The part; if there is none, the default becomes it."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def copy(self: KeyedSelf) -> KeyedSelf:
+        """A new dictionary of the same parts."""
+        return type(self)(self.items())
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(list(self._items()))
+
+    def __or__(self: KeyedSelf, other: Any) -> KeyedSelf:
+        merged = self.copy()
+        merged.update(other)
+        return merged
+
+    def __ror__(self: KeyedSelf, other: Any) -> KeyedSelf:
+        merged = type(self)(other)
+        merged.update(self)
+        return merged
+
+    def __ior__(self: KeyedSelf, other: Any) -> KeyedSelf:
+        self.update(other)
+        return self
 
     def clear(self) -> None:
         """Takes all parts out."""
@@ -259,5 +317,13 @@ class ParameterDict(_Keyed[Parameter]):
 
     _kind = Parameter
 
+    @classmethod
+    def fromkeys(cls, keys: Iterable[str], default: Tensor) -> ParameterDict:
+        """The same parameter under each of the keys."""
+        return cls(dict.fromkeys(keys, default))
+
     def extra_repr(self) -> str:
         return ", ".join(f"{key}: {tuple(p.shape)} {p.dtype}" for key, p in self.items())
+
+
+Container = Module  # PyTorch's old name of the base class

@@ -51,12 +51,18 @@ class _ConvNd(Module):
         self.output_padding = per_axis(name, "output_padding", output_padding, axes, 0)
         self.padding = self._checked_padding(name, padding)
         self.padding_mode = self._checked_mode(name, padding_mode)
-        first, second = out_channels, in_channels
+        self._make_parameters(bias, device, dtype)
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        first, second = self.out_channels, self.in_channels
         if self.transposed:
             first, second = second, first
-        shape = (first, second // groups, *self.kernel_size)
-        self.weight = Parameter(empty(shape, device=device, dtype=dtype))
-        self.bias = Parameter(empty((out_channels,), device=device, dtype=dtype)) if bias else None
+        return (first, second // self.groups, *self.kernel_size)
+
+    def _make_parameters(self, bias: bool, device: Any, dtype: Any) -> None:
+        place = {"device": device, "dtype": dtype}
+        self.weight = Parameter(empty(self._weight_shape(), **place))
+        self.bias = Parameter(empty((self.out_channels,), **place)) if bias else None
         self.reset_parameters()
 
     def _check_channels(self, name: str) -> None:

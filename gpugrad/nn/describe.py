@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .parameter import is_lazy
 from .state import is_module
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def count_note(module: Module) -> str:
     """ "  # 101,770 parameters", with the frozen ones named; empty if there are none."""
     total = frozen = 0
     for parameter in module.parameters():
+        if is_lazy(parameter):
+            return "  # parameters not known yet"
         total += parameter.numel()
         frozen += 0 if parameter.requires_grad else parameter.numel()
     if total == 0:

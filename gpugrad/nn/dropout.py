@@ -49,3 +49,20 @@ class Dropout3d(Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout3d(x, self.p, self.training)
+
+
+class AlphaDropout(Dropout):
+    """`Dropout` for SELU: mean 0 and variance 1 stay as they are. (Klambauer et al. 2017.)
+
+    Dropped elements take SELU's lowest value, then all are scaled and shifted.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.alpha_dropout(x, self.p, self.training)
+
+
+class FeatureAlphaDropout(Dropout):
+    """`AlphaDropout` of whole channels: x (N, C, ...)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.feature_alpha_dropout(x, self.p, self.training)

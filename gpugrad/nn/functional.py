@@ -1,17 +1,31 @@
 """Layers, activations and losses as functions: `import gpugrad.nn.functional as F`.
 
-Names, arguments and defaults are PyTorch's. `inplace` is accepted by activations for PyTorch's
-sake and has no effect: the result is a new tensor.
+Names, arguments and defaults are PyTorch's; each is written in the module it is imported from.
+`inplace` is accepted by activations for PyTorch's sake and has no effect: the result is a new
+tensor. Functions whose name ends in _ change their input.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from .. import ops
-from ..autograd import Function
-from ..errors import ArgumentError
-from ..ops import channel_shuffle, cross_entropy, linear, nll_loss, one_hot, sigmoid, softplus, tanh
+from ..ops import (
+    bilinear,
+    channel_shuffle,
+    cosine_similarity,
+    gelu,
+    glu,
+    hardshrink,
+    linear,
+    one_hot,
+    pairwise_distance,
+    pdist,
+    prelu,
+    sigmoid,
+    softplus,
+    softshrink,
+    softsign,
+    tanh,
+    tanhshrink,
+)
 from ..ops import log_sigmoid as logsigmoid
 from ..ops.attention import attention, rotary, scaled_dot_product_attention
 from ..ops.conv import (
@@ -24,6 +38,7 @@ from ..ops.conv import (
 )
 from ..ops.embedding import embedding
 from ..ops.embedding_bag import embedding_bag
+from ..ops.fractional_pool import fractional_max_pool2d, fractional_max_pool3d
 from ..ops.grid import affine_grid, grid_sample
 from ..ops.linear_loss import linear_cross_entropy
 from ..ops.pad import pad
@@ -32,34 +47,98 @@ from ..ops.pool_functions import (
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
     adaptive_max_pool1d,
+    adaptive_max_pool1d_with_indices,
     adaptive_max_pool2d,
+    adaptive_max_pool2d_with_indices,
     adaptive_max_pool3d,
+    adaptive_max_pool3d_with_indices,
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
+    fractional_max_pool2d_with_indices,
+    fractional_max_pool3d_with_indices,
     lp_pool1d,
     lp_pool2d,
     lp_pool3d,
     max_pool1d,
+    max_pool1d_with_indices,
     max_pool2d,
+    max_pool2d_with_indices,
     max_pool3d,
+    max_pool3d_with_indices,
     max_unpool1d,
     max_unpool2d,
     max_unpool3d,
 )
-from ..ops.resample import interpolate, pixel_shuffle, pixel_unshuffle, upsample
-from ..ops.sampling import channel_dropout
+from ..ops.rectifiers import (
+    celu_,
+    elu_,
+    hardtanh_,
+    leaky_relu_,
+    relu_,
+    rrelu_,
+    selu_,
+    threshold_,
+)
+from ..ops.resample import (
+    interpolate,
+    pixel_shuffle,
+    pixel_unshuffle,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
 from ..ops.unfold import fold, unfold
-from ..tensor import Tensor
+from .activation_functions import (
+    alpha_dropout,
+    celu,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    elu,
+    feature_alpha_dropout,
+    gumbel_softmax,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    log_softmax,
+    mish,
+    normalize,
+    relu,
+    relu6,
+    rrelu,
+    selu,
+    silu,
+    softmax,
+    softmin,
+    threshold,
+)
 from .attention_functions import multi_head_attention_forward
+from .ctc import ctc_loss
+from .likelihood_functions import gaussian_nll_loss, poisson_nll_loss
 from .loss_functions import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
+    cross_entropy,
     huber_loss,
     kl_div,
     l1_loss,
     mse_loss,
+    nll_loss,
     smooth_l1_loss,
+)
+from .margin_loss_functions import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
 )
 from .norm_functions import (
     add_layer_norm,
@@ -77,18 +156,25 @@ __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
     "adaptive_max_pool1d",
+    "adaptive_max_pool1d_with_indices",
     "adaptive_max_pool2d",
+    "adaptive_max_pool2d_with_indices",
     "adaptive_max_pool3d",
+    "adaptive_max_pool3d_with_indices",
     "add_layer_norm",
     "add_rms_norm",
     "affine_grid",
+    "alpha_dropout",
     "attention",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
     "batch_norm",
+    "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "celu",
+    "celu_",
     "channel_shuffle",
     "conv1d",
     "conv2d",
@@ -96,19 +182,36 @@ __all__ = [
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
+    "cosine_embedding_loss",
+    "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
     "dropout3d",
     "elu",
+    "elu_",
     "embedding",
     "embedding_bag",
+    "feature_alpha_dropout",
     "fold",
+    "fractional_max_pool2d",
+    "fractional_max_pool2d_with_indices",
+    "fractional_max_pool3d",
+    "fractional_max_pool3d_with_indices",
+    "gaussian_nll_loss",
     "gelu",
+    "glu",
     "grid_sample",
     "group_norm",
+    "gumbel_softmax",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
     "hardtanh",
+    "hardtanh_",
+    "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
     "interpolate",
@@ -116,6 +219,7 @@ __all__ = [
     "l1_loss",
     "layer_norm",
     "leaky_relu",
+    "leaky_relu_",
     "linear",
     "linear_cross_entropy",
     "local_response_norm",
@@ -124,150 +228,59 @@ __all__ = [
     "lp_pool1d",
     "lp_pool2d",
     "lp_pool3d",
+    "margin_ranking_loss",
     "max_pool1d",
+    "max_pool1d_with_indices",
     "max_pool2d",
+    "max_pool2d_with_indices",
     "max_pool3d",
+    "max_pool3d_with_indices",
     "max_unpool1d",
     "max_unpool2d",
     "max_unpool3d",
     "mish",
     "mse_loss",
     "multi_head_attention_forward",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",
     "one_hot",
     "pad",
+    "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "poisson_nll_loss",
+    "prelu",
     "relu",
     "relu6",
+    "relu_",
     "rms_norm",
     "rotary",
+    "rrelu",
+    "rrelu_",
     "scaled_dot_product_attention",
+    "selu",
+    "selu_",
     "sigmoid",
     "silu",
     "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "softmin",
     "softplus",
+    "softshrink",
+    "softsign",
     "tanh",
+    "tanhshrink",
+    "threshold",
+    "threshold_",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
     "unfold",
     "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]
-
-
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """max(input, 0)."""
-    return ops.relu(input)
-
-
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """input where it is above 0, else negative_slope input."""
-    return ops.leaky_relu(input, negative_slope)
-
-
-def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """input where it is above 0, else alpha (exp(input) - 1)."""
-    return ops.elu(input, alpha)
-
-
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """input Phi(input), Phi the normal distribution function; "tanh": its usual approximation."""
-    return ops.gelu(input, approximate)
-
-
-def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """input sigmoid(input)."""
-    return ops.silu(input)
-
-
-def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    """input tanh(softplus(input))."""
-    return ops.mish(input)
-
-
-class HardTanh(Function):
-    """y = min(max(x, low), high);  dx = dy where low < x < high, else 0 (at the ends, too)."""
-
-    def forward(self, x: Any, low: float, high: float) -> Any:
-        self.low, self.high = low, high
-        self.save(x)
-        return self.kernels.unary("clamp", x, low, high)
-
-    def backward(self, dy: Tensor) -> Any:
-        (x,) = self.saved
-        return ops.where((x > self.low) & (x < self.high), dy, 0.0)
-
-
-def hardtanh(
-    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Tensor:
-    """min(max(input, min_val), max_val); no gradient at the ends and beyond."""
-    if min_val >= max_val:
-        raise ArgumentError(
-            f"hardtanh(min_val={min_val}, max_val={max_val}): min_val must be the smaller"
-        )
-    result: Tensor = HardTanh.apply(input, low=float(min_val), high=float(max_val))
-    return result
-
-
-def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """min(max(input, 0), 6)."""
-    return hardtanh(input, 0.0, 6.0)
-
-
-def _axis(operation: str, dim: int | None) -> int:
-    if dim is None:
-        raise ArgumentError(
-            f"{operation}(dim=None): name the axis, e.g. dim=-1 for the last or dim=1 for classes "
-            "(PyTorch guesses it from the number of axes)"
-        )
-    return dim
-
-
-def softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
-    """exp(input) / sum(exp(input)) along dim; dtype: cast first."""
-    x = input if dtype is None else input.to(dtype)
-    return ops.softmax(x, _axis("softmax", dim))
-
-
-def softmin(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
-    """softmax(-input) along dim."""
-    return softmax(-input, dim, dtype=dtype)
-
-
-def log_softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
-    """input - log(sum(exp(input))) along dim; dtype: cast first."""
-    x = input if dtype is None else input.to(dtype)
-    return ops.log_softmax(x, _axis("log_softmax", dim))
-
-
-def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
-    """input / max(its p-norm along dim, eps)."""
-    return input / ops.norm(input, p, dim, keepdim=True).clamp(min=eps)
-
-
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """input / (1 - p) with probability 1 - p, else 0; input itself unless training."""
-    return ops.dropout(input, p, training)
-
-
-def dropout1d(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Tensor:
-    """`dropout` of whole channels: input [N, C, L] or [C, L]."""
-    return channel_dropout(1, input, p, training)
-
-
-def dropout2d(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Tensor:
-    """`dropout` of whole channels: input [N, C, H, W]; [N, C, L] is taken as in `dropout1d`."""
-    return channel_dropout(2, input, p, training, single=False)
-
-
-def dropout3d(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Tensor:
-    """`dropout` of whole channels: input [N, C, D, H, W] or [C, D, H, W]."""
-    return channel_dropout(3, input, p, training)

@@ -14,19 +14,37 @@ if TYPE_CHECKING:
 
 Gradients: TypeAlias = "tuple[Tensor | None, ...]"
 _numbers = count()
+# The hooks of all modules, by the name of the table that a single module's hooks would be in.
+EVERYWHERE: dict[str, dict[int, Any]] = {
+    "_forward_pre_hooks": {},
+    "_forward_hooks": {},
+    "_backward_pre_hooks": {},
+    "_backward_hooks": {},
+}
 
 
-def add_hook(module: Module, table: str, entry: Any, prepend: bool) -> RemovableHandle:
+def table_of(module: Module, table: str) -> dict[int, Any]:
+    """The hooks of one kind for a module: first those of all modules, then its own."""
+    return {**EVERYWHERE[table], **getattr(module, table)}
+
+
+def next_number() -> int:
+    """A number no other hook has."""
+    return next(_numbers)
+
+
+def add_hook(module: object, table: str, entry: Any, prepend: bool) -> RemovableHandle:
     """Puts a hook into one of the module's tables, last or first."""
     hooks: dict[int, Any] = module.__dict__.get(table, {})
-    number = next(_numbers)
+    number = next_number()
     others = dict(hooks)
     if prepend:  # in place: handles hold this very dictionary
         hooks.clear()
     hooks[number] = entry
     hooks.update(others)
     object.__setattr__(module, table, hooks)
-    object.__setattr__(module, "_hooked", True)
+    if table in EVERYWHERE:
+        object.__setattr__(module, "_hooked", True)
     return RemovableHandle(hooks, number)
 
 
@@ -52,11 +70,11 @@ def _pass_through(callback: Callable[[Gradients], Gradients], tensors: list[Tens
 
 def call_with_hooks(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """forward between its hooks; a hook's result, if not None, replaces what it was given."""
-    after = dict(module._forward_hooks)
+    after = table_of(module, "_forward_hooks")
     try:
         args, kwargs = _before(module, args, kwargs)
-        watch = _BackwardWatch(module) if module._backward_hooks else None
-        if watch is not None:
+        watch = _BackwardWatch(module)
+        if watch.hooks:
             args = watch.inputs(args)
         output = module.forward(*args, **kwargs)
         while after:
@@ -64,7 +82,7 @@ def call_with_hooks(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any
             hook, with_kwargs, _ = after.pop(key)
             result = _run_after(hook, with_kwargs, module, args, kwargs, output)
             output = output if result is None else result
-        return output if watch is None else watch.outputs(output)
+        return watch.outputs(output) if watch.hooks or watch.pre_hooks else output
     except Exception:
         for hook, with_kwargs, always in after.values():
             if always:
@@ -75,7 +93,7 @@ def call_with_hooks(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any
 def _before(
     module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    for hook, with_kwargs, _ in module._forward_pre_hooks.values():
+    for hook, with_kwargs, _ in table_of(module, "_forward_pre_hooks").values():
         if not with_kwargs:
             result = hook(module, args)
             if result is not None:
@@ -111,7 +129,8 @@ class _BackwardWatch:
 
     def __init__(self, module: Module) -> None:
         self.module = module
-        self.hooks = dict(module._backward_hooks)
+        self.hooks = table_of(module, "_backward_hooks")
+        self.pre_hooks = table_of(module, "_backward_pre_hooks")
         self.grad_output: Gradients = ()
         self.watched: list[int] = []
         self.count = 0
@@ -138,10 +157,10 @@ class _BackwardWatch:
             full: list[Tensor | None] = [None] * len(values)
             for i, grad in zip(watched, grads, strict=True):
                 full[i] = grad
-            self.grad_output = tuple(full)
+            self.grad_output = self.run_before(tuple(full))
             if not self.watched:
                 self.run((None,) * self.count)
-            return grads
+            return tuple(self.grad_output[i] for i in watched)
 
         passed = _pass_through(enter, [values[i] for i in watched])
         for i, tensor in zip(watched, passed, strict=True):
@@ -155,16 +174,26 @@ class _BackwardWatch:
         result = self.run(tuple(full))
         return tuple(result[i] for i in self.watched)
 
+    def run_before(self, grad_output: Gradients) -> Gradients:
+        for hook, _, _ in self.pre_hooks.values():
+            result = hook(self.module, grad_output)
+            if result is not None:
+                grad_output = self.checked("pre-hook", result, len(grad_output), "outputs")
+        return grad_output
+
+    def checked(self, what: str, result: Any, count: int, ends: str) -> Gradients:
+        """What a hook returned, as a tuple of as many gradients as there are inputs or outputs."""
+        grads = result if isinstance(result, tuple) else (result,)
+        if len(grads) != count:
+            raise RuntimeError(
+                f"backward {what} of {type(self.module).__name__} returned {len(grads)} "
+                f"gradients for {count} {ends}"
+            )
+        return grads
+
     def run(self, grad_input: Gradients) -> Gradients:
         for hook, _, _ in self.hooks.values():
             result = hook(self.module, grad_input, self.grad_output)
-            if result is None:
-                continue
-            result = result if isinstance(result, tuple) else (result,)
-            if len(result) != len(grad_input):
-                raise RuntimeError(
-                    f"backward hook of {type(self.module).__name__} returned {len(result)} "
-                    f"gradients for {len(grad_input)} inputs"
-                )
-            grad_input = result
+            if result is not None:
+                grad_input = self.checked("hook", result, len(grad_input), "inputs")
         return grad_input

@@ -1,11 +1,15 @@
 """Initial values for parameters. Each function changes its tensor in place and returns it.
 
-Draws come from the generator of the tensor's device, so `gg.manual_seed` fixes them.
+Draws come from the generator given, or from that of the tensor's device, which `gg.manual_seed`
+sets.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +18,7 @@ from .. import dtype as dtypes
 from ..autograd import no_grad
 from ..creation import empty
 from ..errors import ArgumentError, ShapeError
+from ..random import Generator
 from ..tensor import Tensor
 from .parameter import copy_values
 
@@ -69,24 +74,50 @@ def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
     return fan_in if mode == "fan_in" else fan_out
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+_skipping: list[bool] = []
+
+
+@contextmanager
+def skipped() -> Iterator[None]:
+    """Inside, nothing here changes a tensor: for parameters whose values are loaded at once."""
+    _skipping.append(True)
+    try:
+        yield
+    finally:
+        _skipping.pop()
+
+
+def uniform_(
+    tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Uniform in [a, b)."""
-    with no_grad():
-        tensor.uniform_(a, b)
+    if not _skipping:
+        with no_grad():
+            tensor.uniform_(a, b, generator=generator)
     return tensor
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Normal with this mean and standard deviation."""
-    with no_grad():
-        tensor.normal_(mean, std)
+    if not _skipping:
+        with no_grad():
+            tensor.normal_(mean, std, generator=generator)
     return tensor
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """The same value everywhere."""
-    with no_grad():
-        tensor.fill_(val)
+    if not _skipping:
+        with no_grad():
+            tensor.fill_(val)
+    return tensor
+
+
+def _write(values: np.ndarray[Any, Any], tensor: Tensor, operation: str) -> Tensor:
+    if not _skipping:
+        copy_values(values, tensor, operation)
     return tensor
 
 
@@ -104,8 +135,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix (1 on the diagonal); 2 axes."""
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: needs 2 axes, the tensor has shape {tuple(tensor.shape)}")
-    copy_values(np.eye(*tensor.shape, dtype=np.float32), tensor, "eye_")
-    return tensor
+    return _write(np.eye(*tensor.shape, dtype=np.float32), tensor, "eye_")
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
@@ -125,44 +155,59 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     for group in range(groups):
         for k in range(min(each, shape[1])):
             values[(group * each + k, k, *centre)] = 1
-    copy_values(values, tensor, "dirac_")
-    return tensor
+    return _write(values, tensor, "dirac_")
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_uniform_(
+    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Uniform in +-gain sqrt(6 / (fan_in + fan_out)). (Glorot & Bengio 2010.)"""
     bound = gain * math.sqrt(6.0 / sum(_calculate_fan_in_and_fan_out(tensor)))
-    return uniform_(tensor, -bound, bound)
+    return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal with deviation gain sqrt(2 / (fan_in + fan_out)). (Glorot & Bengio 2010.)"""
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_calculate_fan_in_and_fan_out(tensor))))
+    deviation = gain * math.sqrt(2.0 / sum(_calculate_fan_in_and_fan_out(tensor)))
+    return normal_(tensor, 0.0, deviation, generator)
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
 ) -> Tensor:
     """Uniform in +-gain sqrt(3 / fan). a: slope of the leaky_relu behind. (He et al. 2015.)"""
     fan = _calculate_correct_fan(tensor, mode)
     if tensor.numel() == 0:
         return tensor
     bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / fan)
-    return uniform_(tensor, -bound, bound)
+    return uniform_(tensor, -bound, bound, generator)
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
 ) -> Tensor:
     """Normal, deviation gain / sqrt(fan). a: slope of the leaky_relu behind. (He et al. 2015.)"""
     fan = _calculate_correct_fan(tensor, mode)
     if tensor.numel() == 0:
         return tensor
-    return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(fan))
+    return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(fan), generator)
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Normal, of the values in [a, b] only: the inverse distribution function of uniforms."""
     if not a < b:
@@ -171,13 +216,14 @@ def trunc_normal_(
     def phi(x: float) -> float:
         return math.erf((x - mean) / std / math.sqrt(2.0))
 
-    draws = _draws(tensor, "uniform_", phi(a), phi(b))
+    if _skipping:
+        return tensor
+    draws = _draws(tensor, "uniform_", generator, phi(a), phi(b))
     values = mean + std * math.sqrt(2.0) * _inverse_erf(draws)
-    copy_values(np.clip(values, a, b), tensor, "trunc_normal_")
-    return tensor
+    return _write(np.clip(values, a, b), tensor, "trunc_normal_")
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """gain times a random orthogonal matrix, all axes but the first taken as columns.
 
     The Q of a normal matrix, signs set so that it is uniform (Saxe et al. 2014). QR runs in NumPy,
@@ -185,21 +231,39 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_: needs 2 axes or more, has shape {tuple(tensor.shape)}")
-    if tensor.numel() == 0:
+    if tensor.numel() == 0 or _skipping:
         return tensor
-    flat = _draws(tensor, "normal_").reshape(tensor.shape[0], -1)
+    flat = _draws(tensor, "normal_", generator).reshape(tensor.shape[0], -1)
     tall = flat if flat.shape[0] >= flat.shape[1] else flat.T
     q, r = np.linalg.qr(tall)
     q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
     q = q if flat.shape[0] >= flat.shape[1] else q.T
-    copy_values((gain * q).reshape(tensor.shape), tensor, "orthogonal_")
-    return tensor
+    return _write((gain * q).reshape(tensor.shape), tensor, "orthogonal_")
 
 
-def _draws(tensor: Tensor, method: str, *args: float) -> np.ndarray[Any, Any]:
+def sparse_(
+    tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None
+) -> Tensor:
+    """Normal with deviation std, but in each column a share of `sparsity` (rounded up) is 0, at
+    random rows. (Martens 2010.) 2 axes."""
+    if tensor.ndim != 2:
+        raise ShapeError(f"sparse_: needs 2 axes, the tensor has shape {tuple(tensor.shape)}")
+    if not 0 <= sparsity <= 1:
+        raise ArgumentError(f"sparse_(sparsity={sparsity}): a share lies between 0 and 1")
+    if _skipping:
+        return tensor
+    values = _draws(tensor, "normal_", generator, 0.0, std)
+    order = _draws(tensor, "uniform_", generator).argsort(axis=0)
+    np.put_along_axis(values, order[: math.ceil(sparsity * tensor.shape[0])], 0.0, axis=0)
+    return _write(values, tensor, "sparse_")
+
+
+def _draws(
+    tensor: Tensor, method: str, generator: Generator | None, *args: float
+) -> np.ndarray[Any, Any]:
     """Random numbers in the tensor's shape from its device's generator, float64, on the host."""
     drawn = empty(tuple(tensor.shape), dtype=dtypes.float64, device=tensor.device)
-    getattr(drawn, method)(*args)
+    getattr(drawn, method)(*args, generator=generator)
     return drawn.numpy()
 
 
@@ -218,3 +282,31 @@ def _inverse_erf(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     centre = np.polyval(_CENTRE, np.minimum(w, 5.0) - 2.5)
     tail = np.polyval(_TAIL, np.sqrt(np.maximum(w, 5.0)) - 3.0)
     return np.where(w < 5.0, centre, tail) * x
+
+
+def _renamed(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """PyTorch's deprecated name without the _, which warns."""
+    name = function.__name__
+
+    def deprecated(*args: Any, **kwargs: Any) -> Tensor:
+        warnings.warn(
+            f"init.{name[:-1]} is deprecated in favour of init.{name}", FutureWarning, stacklevel=2
+        )
+        return function(*args, **kwargs)
+
+    deprecated.__name__ = deprecated.__qualname__ = name[:-1]
+    deprecated.__doc__ = f"Deprecated name of {name}."
+    return deprecated
+
+
+uniform = _renamed(uniform_)
+normal = _renamed(normal_)
+constant = _renamed(constant_)
+eye = _renamed(eye_)
+dirac = _renamed(dirac_)
+xavier_uniform = _renamed(xavier_uniform_)
+xavier_normal = _renamed(xavier_normal_)
+kaiming_uniform = _renamed(kaiming_uniform_)
+kaiming_normal = _renamed(kaiming_normal_)
+orthogonal = _renamed(orthogonal_)
+sparse = _renamed(sparse_)

@@ -6,15 +6,23 @@ reduction: "mean", "sum", or "none" for the single losses.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..errors import ArgumentError
 from ..tensor import Tensor
 from . import functional as F
-from .loss_functions import REDUCTIONS
+from .loss_functions import REDUCTIONS, refuse_legacy
 from .module import Module
 
 
-class _Loss(Module):
+class Loss(Module):
+    """A loss with a reduction; size_average and reduce are answered with the way out."""
+
     _reductions: tuple[str, ...] = REDUCTIONS
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        refuse_legacy(cls.__name__, options)
+        return super().__new__(cls)
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
@@ -29,7 +37,7 @@ class _Loss(Module):
         return "" if self.reduction == "mean" else f"reduction={self.reduction!r}"
 
 
-class CrossEntropyLoss(_Loss):
+class CrossEntropyLoss(Loss):
     """loss = -log softmax(input)[target], fused.
 
     Shapes: input (N, C) or (N, C, d1, ...) logits; target (N) or (N, d1, ...) class indices, or
@@ -63,7 +71,7 @@ class CrossEntropyLoss(_Loss):
         )
 
 
-class NLLLoss(_Loss):
+class NLLLoss(Loss):
     """loss = -input[target], of log-probabilities (N, C) or (N, C, d1, ...) and class indices."""
 
     weight: Tensor | None
@@ -85,21 +93,21 @@ class NLLLoss(_Loss):
         )
 
 
-class MSELoss(_Loss):
+class MSELoss(Loss):
     """loss = (input - target)^2."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
-class L1Loss(_Loss):
+class L1Loss(Loss):
     """loss = |input - target|."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
-class SmoothL1Loss(_Loss):
+class SmoothL1Loss(Loss):
     """loss = d^2 / (2 beta) where d = |input - target| < beta, else d - beta / 2."""
 
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
@@ -110,7 +118,7 @@ class SmoothL1Loss(_Loss):
         return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
 
-class HuberLoss(_Loss):
+class HuberLoss(Loss):
     """loss = d^2 / 2 where d = |input - target| < delta, else delta (d - delta / 2)."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
@@ -121,7 +129,7 @@ class HuberLoss(_Loss):
         return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
 
 
-class BCELoss(_Loss):
+class BCELoss(Loss):
     """loss = -weight (target log input + (1 - target) log(1 - input)); logs are at least -100.
 
     input: probabilities. BCEWithLogitsLoss takes logits and is exact where these round to 0 or 1.
@@ -137,7 +145,7 @@ class BCELoss(_Loss):
         return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
-class BCEWithLogitsLoss(_Loss):
+class BCEWithLogitsLoss(Loss):
     """BCELoss of sigmoid(input), computed without overflow.
 
     weight and pos_weight broadcast to the losses; pos_weight scales the part where target is 1.
@@ -163,7 +171,7 @@ class BCEWithLogitsLoss(_Loss):
         )
 
 
-class KLDivLoss(_Loss):
+class KLDivLoss(Loss):
     """loss = target (log target - input); input is in log space, so is target if log_target.
 
     reduction="batchmean" divides the sum by the batch size, which is the mathematical definition.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 from .. import ops
 from ..autograd import Function
@@ -13,6 +15,34 @@ from ..ops.operands import check_probabilities
 from ..tensor import Tensor
 
 REDUCTIONS = ("mean", "sum", "none")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def refuse_legacy(name: str, options: dict[str, Any]) -> None:
+    """Takes PyTorch's size_average and reduce out of options; raises ArgumentError for a value."""
+    given = {key: options.pop(key, None) for key in ("size_average", "reduce")}
+    for key, value in given.items():
+        if value is not None:
+            single = not value if key == "reduce" else False
+            way_out = (
+                "none" if single else "mean" if given["size_average"] in (None, True) else "sum"
+            )
+            raise ArgumentError(
+                f"{name}({key}={value}): deprecated in PyTorch, unknown here; write "
+                f"reduction={way_out!r}"
+            )
+
+
+def loss_function(function: F) -> F:
+    """A loss that answers PyTorch's deprecated size_average and reduce with the way out."""
+
+    @wraps(function)
+    def checked(*args: Any, **options: Any) -> Any:
+        if "size_average" in options or "reduce" in options:
+            refuse_legacy(function.__name__, options)
+        return function(*args, **options)
+
+    return checked  # type: ignore[return-value]
 
 
 def reduced(operation: str, loss: Tensor, reduction: str) -> Tensor:
@@ -56,18 +86,45 @@ def _check_floating_target(operation: str, input: Tensor, target: Tensor) -> Non
         )
 
 
-def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """(input - target)^2. Shapes: both equal. Raises ShapeError otherwise."""
+def _mean_of_weights(operation: str, loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    """The reduced losses times weights of the same shape; "mean" divides by the weights' sum."""
+    if weight is None:
+        return reduced(operation, loss, reduction)
+    if weight.shape != loss.shape:
+        raise ShapeError(
+            f"{operation}: weight {weight.shape} must have the shape of input, {loss.shape}"
+        )
+    if reduction == "mean":
+        return (loss * weight).sum() / weight.sum()
+    return reduced(operation, loss * weight, reduction)
+
+
+@loss_function
+def mse_loss(
+    input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
+    """(input - target)^2. Shapes: all equal. Raises ShapeError otherwise.
+
+    weight: of each element; "mean" then divides by its sum.
+    """
     check_shapes("mse_loss", input, target)
-    return reduced("mse_loss", (input - target).square(), reduction)
+    return _mean_of_weights("mse_loss", (input - target).square(), weight, reduction)
 
 
-def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """|input - target|. Shapes: both equal. Raises ShapeError otherwise."""
+@loss_function
+def l1_loss(
+    input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
+    """|input - target|. Shapes: all equal. Raises ShapeError otherwise. weight as in mse_loss."""
     check_shapes("l1_loss", input, target)
-    return reduced("l1_loss", (input - target).abs(), reduction)
+    return _mean_of_weights("l1_loss", (input - target).abs(), weight, reduction)
 
 
+cross_entropy = loss_function(ops.cross_entropy)
+nll_loss = loss_function(ops.nll_loss)
+
+
+@loss_function
 def smooth_l1_loss(
     input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
@@ -83,17 +140,25 @@ def smooth_l1_loss(
     return reduced("smooth_l1_loss", loss, reduction)
 
 
+@loss_function
 def huber_loss(
-    input: Tensor, target: Tensor, *, reduction: str = "mean", delta: float = 1.0
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
 ) -> Tensor:
-    """d^2 / 2 where d = |input - target| < delta, else delta (d - delta / 2). (Huber 1964.)"""
+    """d^2 / 2 where d = |input - target| < delta, else delta (d - delta / 2). (Huber 1964.)
+
+    weight as in mse_loss.
+    """
     if delta <= 0:
         raise ArgumentError(f"huber_loss(delta={delta}): must be above 0")
     check_shapes("huber_loss", input, target)
     distance = (input - target).abs()
     far = (distance - 0.5 * delta) * delta
     loss = ops.where(distance < delta, distance.square() * 0.5, far)
-    return reduced("huber_loss", loss, reduction)
+    return _mean_of_weights("huber_loss", loss, weight, reduction)
 
 
 class BinaryCrossEntropy(Function):
@@ -130,6 +195,7 @@ _OF_SCORES = (
 )
 
 
+@loss_function
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
 ) -> Tensor:
@@ -148,6 +214,7 @@ def binary_cross_entropy(
     return reduced(name, _weighted(name, loss, weight), reduction)
 
 
+@loss_function
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -186,6 +253,7 @@ def _check_broadcasts(operation: str, name: str, weight: Tensor, loss: Tensor) -
         raise ShapeError(f"{operation}: {name} {small} does not broadcast to the losses {large}")
 
 
+@loss_function
 def kl_div(
     input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False
 ) -> Tensor:

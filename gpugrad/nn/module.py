@@ -8,26 +8,33 @@ be called (as PyTorch demands) or left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, TypeVar
 
-import numpy as np
-
-from .. import dtype as dtypes
-from ..autograd import RemovableHandle
-from ..device import Device
-from ..errors import DTypeError
-from ..memory_format import MemoryFormat, preserve_format
 from ..tensor import Tensor
 from . import describe, state
-from .hooks import add_hook, call_with_hooks
-from .parameter import Parameter, replace_data, zero_gradient
+from .casting import CastMethods
+from .hook_methods import (
+    EMPTY,
+    HookMethods,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+)
+from .hooks import call_with_hooks
+from .parameter import Buffer, Parameter, zero_gradient
 
+__all__ = [
+    "Module",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
+]
 Self = TypeVar("Self", bound="Module")
-EMPTY: Mapping[Any, Any] = MappingProxyType({})
 
 
-class Module:
+class Module(HookMethods, CastMethods):
     """Base class of layers and models. Subclass it, assign parts in `__init__`, write `forward`.
 
         class Net(nn.Module):
@@ -45,12 +52,8 @@ class Module:
 
     training: bool = True
     optional_state: tuple[str, ...] = ()  # names a loaded state may lack: these keep their values
-    # Instances get their own dictionaries when first needed; most modules never do.
+    # Instances get their own dictionary when first needed; most modules never do.
     _persistence: Mapping[str, bool] = EMPTY  # buffer name -> saved in state_dict
-    _hooked: bool = False  # whether any hook was ever registered
-    _forward_pre_hooks: Mapping[int, Any] = EMPTY
-    _forward_hooks: Mapping[int, Any] = EMPTY
-    _backward_hooks: Mapping[int, Any] = EMPTY
 
     def __init__(self) -> None:
         pass
@@ -81,12 +84,19 @@ class Module:
             )
         if isinstance(value, (list, tuple, dict)):
             state.warn_if_hidden(self, name, value)
+        elif isinstance(value, Buffer) and name not in self._persistence:
+            self._persistence = {**self._persistence, name: value.persistent}
+        elif isinstance(value, Parameter) and name in self._persistence:
+            self._forget_buffer(name)
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
         if name in self._persistence:
-            self._persistence = {k: v for k, v in self._persistence.items() if k != name}
+            self._forget_buffer(name)
+
+    def _forget_buffer(self, name: str) -> None:
+        self._persistence = {k: v for k, v in self._persistence.items() if k != name}
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """The same as `setattr(self, name, param)`, after checking the name and the type."""
@@ -181,6 +191,16 @@ class Module:
         """The module at a path such as "encoder.0.norm"; "" is this one. AttributeError if none."""
         return state.lookup(self, target, Module, "module")
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Puts a module at a path such as "encoder.0.norm"; strict: only where one is already."""
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        if not name:
+            raise ValueError("set_submodule(target=''): the path of a part is not empty")
+        if strict:
+            self.get_submodule(target)
+        owner.add_module(name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a path such as "encoder.0.weight". AttributeError if none."""
         return state.lookup(self, target, Parameter, "parameter")
@@ -203,6 +223,7 @@ class Module:
         """Path -> parameter or persistent buffer; detached, sharing memory with the model.
 
         keep_vars: give the parameters themselves instead. Shared ones appear under each path.
+        What get_extra_state of a module returns is found under "path._extra_state".
         """
         return state.collect(self, {} if destination is None else destination, prefix, keep_vars)
 
@@ -217,6 +238,14 @@ class Module:
         Returns (missing_keys, unexpected_keys), both empty if strict.
         """
         return state.load(self, state_dict, strict, assign)
+
+    def get_extra_state(self) -> Any:
+        """What a subclass wants in state_dict beside its tensors; written with set_extra_state."""
+        raise NotImplementedError(f"{type(self).__name__} has no get_extra_state(); write one")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Takes back what get_extra_state gave, from load_state_dict."""
+        raise NotImplementedError(f"{type(self).__name__} has no set_extra_state(); write one")
 
     # ---- changing all at once ----------------------------------------------------------------
 
@@ -250,111 +279,10 @@ class Module:
         for parameter in self.parameters():
             zero_gradient(parameter, set_to_none)
 
-    def _apply(self: Self, fn: Callable[[Tensor], Tensor]) -> Self:
-        """Replaces the data of each parameter, its gradient and each buffer by fn of it."""
-        done: set[int] = set()
-        for module in self.modules():
-            for name, tensor in list(module.__dict__.items()):
-                if not (isinstance(tensor, Parameter) or name in module._persistence):
-                    continue
-                if tensor is not None and id(tensor) not in done:
-                    done.add(id(tensor))
-                    replace_data(tensor, fn)
-        return self
-
-    def to(
-        self: Self,
-        device: Device | str | np.dtype | Tensor | None = None,
-        dtype: Any = None,
-        non_blocking: bool = False,
-        memory_format: MemoryFormat = preserve_format,
-    ) -> Self:
-        """Moves parameters and buffers, in place: `to("cuda")`, `to(gg.float16)`, `to(x)`.
-
-        Only floating-point parameters and buffers change dtype, and only those with as many axes
-        as `memory_format` is for change that (4 for gg.channels_last). Optimizers may have been
-        made before: parameters stay the same objects.
-        """
-        place: Any = device
-        if isinstance(device, Tensor):
-            place, dtype = device.device, device.dtype
-        elif device is not None and not isinstance(device, (Device, str)):
-            place, dtype = None, device
-        wanted = None if dtype is None else dtypes.as_dtype(dtype)
-        if wanted is not None and not dtypes.is_floating(wanted):
-            raise DTypeError(
-                f"{type(self).__name__}.to(dtype): parameters are floating-point, "
-                f"{wanted.name} is not"
-            )
-
-        def move(tensor: Tensor) -> Tensor:
-            kind = wanted if dtypes.is_floating(tensor.dtype) else None
-            fits = memory_format.ndim in (None, tensor.ndim)
-            layout = memory_format if fits else preserve_format
-            return tensor.to(device=place, dtype=kind, memory_format=layout)
-
-        return self._apply(move)
-
-    def cpu(self: Self) -> Self:
-        """`to("cpu")`."""
-        return self.to("cpu")
-
-    def cuda(self: Self, device: Device | int | str | None = None) -> Self:
-        """`to("cuda")`, or the GPU of that number."""
-        return self.to(f"cuda:{device}" if isinstance(device, int) else device or "cuda")
-
-    def half(self: Self) -> Self:
-        """`to(float16)`."""
-        return self.to(dtype=np.float16)
-
-    def bfloat16(self: Self) -> Self:
-        """`to(bfloat16)`."""
-        return self.to(dtype=dtypes.bfloat16)
-
-    def double(self: Self) -> Self:
-        """`to(float64)`."""
-        return self.to(dtype=np.float64)
-
-    def float(self: Self) -> Self:
-        """`to(float32)`."""
-        return self.to(dtype=np.float32)
-
-    # ---- hooks -------------------------------------------------------------------------------
-
-    def register_forward_pre_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """hook(module, args) before forward; what it returns (if not None) replaces args.
-
-        with_kwargs: hook(module, args, kwargs) -> None or (args, kwargs).
-        """
-        return add_hook(self, "_forward_pre_hooks", (hook, with_kwargs, False), prepend)
-
-    def register_forward_hook(
-        self,
-        hook: Callable[..., Any],
-        *,
-        prepend: bool = False,
-        with_kwargs: bool = False,
-        always_call: bool = False,
-    ) -> RemovableHandle:
-        """hook(module, args, output) after forward; what it returns (not None) replaces output.
-
-        with_kwargs: hook(module, args, kwargs, output). always_call: also when forward raised.
-        """
-        return add_hook(self, "_forward_hooks", (hook, with_kwargs, always_call), prepend)
-
-    def register_full_backward_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
-        """hook(module, grad_input, grad_output) once the gradients of the inputs are known.
-
-        Both are tuples, with None where an input is no tensor or needs no gradient. What the hook
-        returns (if not None) replaces grad_input. Tensors must be positional arguments of forward.
-        """
-        return add_hook(self, "_backward_hooks", (hook, False, False), prepend)
-
     # ---- text --------------------------------------------------------------------------------
+
+    def _get_name(self) -> str:
+        return type(self).__name__
 
     def extra_repr(self) -> str:
         """What stands between the brackets of the repr, e.g. "in_features=3, out_features=1"."""

@@ -364,3 +364,11 @@ class LocalResponseNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(LocalResponseNorm):
+    """LocalResponseNorm under its older name.
+
+    PyTorch's class of this name leaves the first channel in the sums of all windows behind its
+    own; this one does not.
+    """

@@ -12,13 +12,14 @@ import numpy as np
 from .. import dtype as dtypes
 from ..errors import DataError
 from ..tensor import Tensor
-from .parameter import Parameter, adopt, copy_values
+from .parameter import Parameter, Uninitialized, adopt, copy_values, is_lazy
 
 if TYPE_CHECKING:
     from .module import Module
 
 T = TypeVar("T")
 MAX_LISTED = 20
+EXTRA = "_extra_state"  # the name of what get_extra_state gives
 
 
 class IncompatibleKeys(NamedTuple):
@@ -120,56 +121,121 @@ def warn_if_hidden(module: Module, name: str, value: Any) -> None:
 # ---- collecting and loading --------------------------------------------------------------------
 
 
-def persistent(module: Module, prefix: str = "") -> Iterator[tuple[str, Module, str, Tensor]]:
-    """(path, owner, name, tensor) of all that state_dict holds: parameters, buffers, children."""
-    for name, parameter in own_parameters(module):
-        yield prefix + name, module, name, parameter
+def own_state(module: Module) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and persistent buffers directly on the module."""
+    yield from own_parameters(module)
     for name, buffer in own_buffers(module):
         if module._persistence[name]:
-            yield prefix + name, module, name, buffer
-    for name, value in module.__dict__.items():
-        if is_module(value):
-            yield from persistent(value, f"{prefix}{name}.")
+            yield name, buffer
+
+
+def persistent(module: Module, prefix: str = "") -> Iterator[tuple[str, Module, str, Tensor]]:
+    """(path, owner, name, tensor) of all that state_dict holds: parameters, buffers, children."""
+    for path, part in _paths(module, prefix):
+        for name, tensor in own_state(part):
+            yield path + name, part, name, tensor
 
 
 def collect(
-    module: Module, destination: dict[str, Tensor], prefix: str, keep_vars: bool
-) -> dict[str, Tensor]:
+    module: Module, destination: dict[str, Any], prefix: str, keep_vars: bool
+) -> dict[str, Any]:
     """state_dict of a module, added to destination."""
-    for path, _, _, tensor in persistent(module, prefix):
-        destination[path] = tensor if keep_vars else tensor.detach()
+    for hook in module._state_dict_pre_hooks.values():
+        hook(module, prefix, keep_vars)
+    for name, tensor in own_state(module):
+        kept = keep_vars or is_lazy(tensor)
+        destination[prefix + name] = tensor if kept else tensor.detach()
+    if _writes(module, "get_extra_state"):
+        destination[prefix + EXTRA] = module.get_extra_state()
+    for name, value in list(module.__dict__.items()):
+        if is_module(value):
+            value.state_dict(destination, f"{prefix}{name}.", keep_vars)
+    for hook in module._state_dict_hooks.values():
+        result = hook(module, destination, prefix, {})
+        destination = destination if result is None else result
     return destination
 
 
+def _writes(module: Module, method: str) -> bool:
+    """Whether the module's class has a method of its own."""
+    from .module import Module
+
+    return getattr(type(module), method) is not getattr(Module, method)
+
+
+def _paths(module: Module, prefix: str = "") -> Iterator[tuple[str, Module]]:
+    """(prefix of its names, module) for a module and all inside; shared ones at each place."""
+    yield prefix, module
+    for name, value in module.__dict__.items():
+        if is_module(value):
+            yield from _paths(value, f"{prefix}{name}.")
+
+
 def load(module: Module, given: Mapping[str, Any], strict: bool, assign: bool) -> IncompatibleKeys:
-    """load_state_dict: compares everything first, so that an error leaves the model untouched."""
+    """load_state_dict: compares everything first, so that an error leaves the model untouched.
+
+    Hooks behind the loading may take names off the lists; then errors come after it.
+    """
     if not isinstance(given, Mapping):
         raise TypeError(
             f"load_state_dict(state_dict): expected a mapping from name to tensor, "
             f"got a {type(given).__name__}"
         )
+    places = list(_paths(module))
+    given, keys, problems = _before_loading(places, given, strict)
     wanted = {path: (owner, name, tensor) for path, owner, name, tensor in persistent(module)}
-    missing = [
-        path
-        for path, (owner, name, _) in wanted.items()
-        if path not in given and name not in owner.optional_state
-    ]
-    unexpected = [key for key in given if key not in wanted]
-    problems = [p for path in wanted if path in given
-                if (p := _misfit(path, wanted[path][2], given[path]))]  # fmt: skip
-    if problems or (strict and (missing or unexpected)):
-        named = (missing, unexpected) if strict else ([], [])
-        raise DataError(_report(module, *named, problems, bool(strict)))
+    extra = {p + EXTRA: m for p, m in places if _writes(m, "set_extra_state")}
+    optional = [path for path, (owner, name, _) in wanted.items() if name in owner.optional_state]
+    expected = [*wanted, *extra]
+    keys.missing_keys.extend(p for p in expected if p not in given and p not in optional)
+    keys.unexpected_keys.extend(key for key in given if key not in wanted and key not in extra)
+    problems += [p for path in wanted if path in given
+                 if (p := _misfit(path, wanted[path][2], given[path]))]  # fmt: skip
+    after = [(m, hook) for _, m in places for hook in m._load_state_dict_post_hooks.values()]
+    named = keys if strict and not after else IncompatibleKeys([], [])
+    _raise_if_wrong(module, named, problems, strict, "nothing")
     for path, (owner, name, tensor) in wanted.items():
         if path in given:
             _put(owner, name, tensor, given[path], assign)
-    return IncompatibleKeys(missing, unexpected)
+    for path, part in extra.items():
+        if path in given:
+            part.set_extra_state(given[path])
+    for part, hook in reversed(after):
+        hook(part, keys)
+    if strict:
+        _raise_if_wrong(module, keys, [], strict, "what fits")
+    return keys
+
+
+def _before_loading(
+    places: list[tuple[str, Module]], given: Mapping[str, Any], strict: bool
+) -> tuple[Mapping[str, Any], IncompatibleKeys, list[str]]:
+    """The state, names and problems that the hooks before loading leave behind."""
+    keys = IncompatibleKeys([], [])
+    problems: list[str] = []
+    if any(module._load_state_dict_pre_hooks for _, module in places):
+        given = dict(given)
+        for prefix, module in places:
+            for hook in module._load_state_dict_pre_hooks.values():
+                hook(module, given, prefix, {}, strict, *keys, problems)
+    return given, keys, problems
+
+
+def _raise_if_wrong(
+    module: Module, keys: IncompatibleKeys, problems: list[str], strict: bool, loaded: str
+) -> None:
+    if problems or keys.missing_keys or keys.unexpected_keys:
+        raise DataError(_report(module, *keys, problems, strict, loaded))
 
 
 def _misfit(path: str, tensor: Tensor, value: Any) -> str:
     """Why a value cannot be loaded into a tensor, or ""."""
     if not isinstance(value, (Tensor, np.ndarray, np.generic)):
         return f"{path}: a {type(value).__name__} instead of a tensor"
+    if is_lazy(tensor):
+        return ""
+    if is_lazy(value):
+        return f"{path}: model {tuple(tensor.shape)}, given was not initialised yet"
     if tuple(value.shape) != tuple(tensor.shape):
         return f"{path}: model {tuple(tensor.shape)}, given {tuple(value.shape)}"
     if value.dtype not in dtypes.DTYPES:
@@ -178,6 +244,10 @@ def _misfit(path: str, tensor: Tensor, value: Any) -> str:
 
 
 def _put(owner: Module, name: str, tensor: Tensor, value: Any, assign: bool) -> None:
+    if isinstance(tensor, Uninitialized):
+        if is_lazy(value):
+            return
+        tensor.materialize(tuple(value.shape))
     if not (assign and isinstance(value, Tensor)):
         copy_values(value, tensor, "load_state_dict")
     elif isinstance(tensor, Parameter):
@@ -187,11 +257,15 @@ def _put(owner: Module, name: str, tensor: Tensor, value: Any, assign: bool) -> 
 
 
 def _report(
-    module: Module, missing: list[str], unexpected: list[str], problems: list[str], strict: bool
+    module: Module,
+    missing: list[str],
+    unexpected: list[str],
+    problems: list[str],
+    strict: bool,
+    loaded: str,
 ) -> str:
-    lines = [
-        f"load_state_dict: the state does not fit {type(module).__name__}; nothing was loaded."
-    ]
+    name = type(module).__name__
+    lines = [f"load_state_dict: the state does not fit {name}; {loaded} was loaded."]
     if missing:
         lines.append(f"  Missing from the state ({len(missing)}):")
         lines += _listed([name + _near(name, unexpected) for name in missing])

@@ -7,10 +7,10 @@ from typing import Any
 
 from ..autograd.function import Function
 from ..autograd.modes import MODE
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor
 from .elementwise import OfInput, OfResult, floating_function
-from .operands import as_floating, check_tensor, demand_floating
+from .operands import as_floating, axis, check_tensor, demand_floating
 from .selection import choose
 
 _INV_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
@@ -128,33 +128,6 @@ class Mish(OfInput):
         return dy * (t + x * (1.0 - t * t) * x.sigmoid())
 
 
-class LeakyRelu(Function):
-    """y = x where x > 0, else slope x;  dx = dy or slope dy likewise."""
-
-    def forward(self, x: Any, slope: float) -> Any:
-        self.slope = slope
-        self.save(x)
-        return self.kernels.unary("leaky_relu", x, slope)
-
-    def backward(self, dy: Tensor) -> Any:
-        (x,) = self.saved
-        return choose(x > 0, dy, dy * self.slope)
-
-
-class Elu(Function):
-    """y = x where x > 0, else alpha (exp x - 1);  dx = dy, or dy alpha exp x."""
-
-    def forward(self, x: Any, alpha: float) -> Any:
-        self.alpha = alpha
-        self.save(x)
-        return self.kernels.unary("elu", x, alpha)
-
-    def backward(self, dy: Tensor) -> Any:
-        (x,) = self.saved
-        below = x.clamp(max=0.0).exp() * self.alpha  # no overflow on the side not taken
-        return choose(x > 0, dy, dy * below)
-
-
 class Softplus(Function):
     """y = log(1 + exp(beta x)) / beta, x where beta x > threshold;  dx = dy sigmoid(beta x)."""
 
@@ -204,15 +177,31 @@ def log_sigmoid(input: Tensor) -> Tensor:
     return LogSigmoid.apply(as_floating("log_sigmoid", input))
 
 
-def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
-    """x where x > 0, else negative_slope x."""
-    x = as_floating("leaky_relu", input)
-    return LeakyRelu.apply(x, slope=float(negative_slope))
+def softsign(input: Tensor) -> Tensor:
+    """x / (1 + |x|)."""
+    x = as_floating("softsign", input)
+    return x / (x.abs() + 1.0)
 
 
-def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
-    """x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2016)."""
-    return Elu.apply(as_floating("elu", input), alpha=float(alpha))
+def tanhshrink(input: Tensor) -> Tensor:
+    """x - tanh(x)."""
+    x = as_floating("tanhshrink", input)
+    return x - x.tanh()
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """a sigmoid(b), a and b the halves of x along dim (Dauphin et al. 2017).
+
+    Raises ShapeError for an odd length or a 0-d tensor.
+    """
+    demand_floating("glu", check_tensor("glu", input))
+    if input.ndim == 0:
+        raise ShapeError("glu: a 0-d tensor has no halves.")
+    length = input.shape[axis("glu", dim, input.ndim)]
+    if length % 2:
+        raise ShapeError(f"glu: axis {dim} of {input.shape} has the odd length {length}.")
+    a, b = input.split(length // 2, dim) if length else (input, input)
+    return a * b.sigmoid()
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:

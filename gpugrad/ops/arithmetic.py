@@ -9,7 +9,15 @@ from .. import dtype as dtypes
 from ..autograd.function import Function
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..tensor import Tensor
-from .operands import broadcast_text, broadcasts, is_operand, operands
+from .operands import (
+    broadcast_text,
+    broadcasts,
+    is_operand,
+    only_tensors,
+    operands,
+    raw_binary,
+    some_tensor,
+)
 from .selection import choose
 
 
@@ -193,7 +201,7 @@ def operator(cls: type[Binary], reflected: bool = False) -> Callable[[Tensor, An
         if isinstance(other, Tensor):
             dtype = self.data.dtype
             if dtype is other.data.dtype and (not choosy or dtypes.is_floating(dtype)):
-                return apply(self, other)
+                return apply(other, self) if reflected else apply(self, other)
         elif type(other) in _NUMBER and self.data.dtype.kind == "f":
             return apply(other, self) if reflected else apply(self, other)
         elif not is_operand(other):
@@ -201,7 +209,7 @@ def operator(cls: type[Binary], reflected: bool = False) -> Callable[[Tensor, An
         a, b = (other, self) if reflected else (self, other)
         a, b = operands(name, a, b, floating)
         if name in _NO_BOOL:
-            _refuse_bool(name, a, b)
+            _refuse_bool(name, a, b, self, other)
         return apply(a, b)
 
     method.__doc__ = cls.__doc__
@@ -211,12 +219,17 @@ def operator(cls: type[Binary], reflected: bool = False) -> Callable[[Tensor, An
 _NO_BOOL = ("sub", "remainder")
 
 
-def _refuse_bool(name: str, a: Any, b: Any) -> None:
+def _refuse_bool(name: str, a: Any, b: Any, *given: Any) -> None:
+    """Raise DTypeError for a bool result; of a difference no operand may be bool, as PyTorch's."""
     dtype = a.dtype if isinstance(a, Tensor) else b.dtype
-    if dtype == dtypes.bool_:
+    if dtype == dtypes.bool_ or (name == "sub" and any(_is_bool(x) for x in given)):
         raise DTypeError(
             f"{name}: not defined for bool tensors; use ^ or logical_xor, or convert with .int()."
         )
+
+
+def _is_bool(x: Any) -> bool:
+    return isinstance(x, bool) or getattr(x, "dtype", None) == dtypes.bool_
 
 
 def _binary(cls: type[Binary], input: Any, other: Any) -> Tensor:
@@ -226,18 +239,34 @@ def _binary(cls: type[Binary], input: Any, other: Any) -> Tensor:
             return cls.apply(input, other)
     a, b = operands(cls.kernel, input, other, cls.floating)
     if cls.kernel in _NO_BOOL:
-        _refuse_bool(cls.kernel, a, b)
+        _refuse_bool(cls.kernel, a, b, input, other)
     return cls.apply(a, b)
 
 
 def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """input + alpha other."""
-    return _binary(Add, input, other if alpha == 1 else other * alpha)
+    if alpha != 1 or alpha is True:
+        input, other = _scaled("add", input, other, alpha)
+    return _binary(Add, input, other)
 
 
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
-    """input - alpha other."""
-    return _binary(Sub, input, other if alpha == 1 else other * alpha)
+    """input - alpha other. Not for bool."""
+    if alpha != 1 or alpha is True:
+        input, other = _scaled("sub", input, other, alpha)
+    return _binary(Sub, input, other)
+
+
+def _scaled(name: str, input: Any, other: Any, alpha: float) -> tuple[Any, Any]:
+    """(input, alpha other) in their common dtype, which alpha must fit."""
+    a, b = operands(name, input, other)
+    dtype = (a if isinstance(a, Tensor) else b).dtype
+    if (isinstance(alpha, float) and not dtypes.is_floating(dtype)) or (
+        isinstance(alpha, bool) and dtype != dtypes.bool_
+    ):
+        kind = type(alpha).__name__
+        raise ArgumentError(f"{name}: alpha={alpha} is a {kind}; the result is {dtype.name}.")
+    return a, (b * alpha).to(dtype) if isinstance(b, Tensor) else b * alpha
 
 
 def mul(input: Any, other: Any) -> Tensor:
@@ -245,35 +274,62 @@ def mul(input: Any, other: Any) -> Tensor:
     return _binary(Mul, input, other)
 
 
+class RoundedQuotient(Function):
+    """y = a / b rounded to a whole number, down or toward zero;  da = db = 0 between its jumps."""
+
+    def forward(self, a: Any, b: Any, mode: str) -> Any:
+        k, array = self.kernels, a if hasattr(a, "shape") else b
+        if mode == "floor":
+            return raw_binary(self.backend, "floor_divide", a, b)
+        if dtypes.is_floating(array.dtype):
+            return k.unary("trunc", raw_binary(self.backend, "div", a, b))
+        whole = k.binary("sub", a, raw_binary(self.backend, "fmod", a, b))
+        return k.binary("floor_divide", whole, b)
+
+    def backward(self, dy: Tensor) -> Any:
+        zero = dy.new_zeros(dy.shape)
+        return tuple([zero if self.needs(i) else None for i in (0, 1)])
+
+
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-    """input / other; rounding_mode "floor" or "trunc" rounds the quotient. Integers give floats."""
-    if rounding_mode == "floor":
-        return floor_divide(input, other)
-    if rounding_mode == "trunc":
-        a, b = operands("div", input, other)
-        dtype = a.dtype if isinstance(a, Tensor) else b.dtype
-        return _binary(Div, a, b).trunc().to(dtype)
-    if rounding_mode is not None:
+    """input / other; rounding_mode "floor" or "trunc" rounds the quotient, in their common dtype.
+
+    True division gives floats of integers. The gradient of a rounded quotient is 0.
+    """
+    if rounding_mode is None:
+        return _binary(Div, input, other)
+    if rounding_mode not in ("floor", "trunc"):
         raise ArgumentError(
             f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}."
         )
-    return _binary(Div, input, other)
+    a, b = operands("div", input, other)
+    dtype = (a if isinstance(a, Tensor) else b).dtype
+    if dtype == dtypes.bool_:
+        raise DTypeError("div: bool tensors have no rounded quotient; convert with .int() first.")
+    if dtypes.is_half(dtype):  # the quotient is rounded to a whole number, not to a half first
+        a, b = (x.to(dtypes.float32) if isinstance(x, Tensor) else x for x in (a, b))
+    return RoundedQuotient.apply(a, b, mode=rounding_mode).to(dtype)
 
 
 def remainder(input: Any, other: Any) -> Tensor:
     """input - other floor(input / other): the sign of other, as Python's %."""
+    some_tensor("remainder", input, other)
     return _binary(Remainder, input, other)
 
 
 def pow(input: Any, exponent: Any) -> Tensor:
     """input to the power of exponent. Integers to negative integer powers raise ArgumentError."""
+    some_tensor("pow", input, exponent)
     a, b = operands("pow", input, exponent)
-    if isinstance(a, Tensor) and not isinstance(b, Tensor) and b < 0:  # noqa: SIM102
-        if not dtypes.is_floating(a.dtype):
-            raise ArgumentError(
-                f"pow: integers ({a.dtype.name}) to the negative integer power {b}: the result is "
-                "a fraction.\n  Convert with .float() first."
-            )
+    first, second = isinstance(a, Tensor), isinstance(b, Tensor)
+    dtype = (a if first else b).dtype
+    if first and not second and b < 0 and not dtypes.is_floating(dtype):
+        raise ArgumentError(
+            f"pow: integers ({dtype.name}) to the negative integer power {b}: the result is "
+            "a fraction.\n  Convert with .float() first."
+        )
+    if dtype == dtypes.bool_:
+        raise DTypeError("pow: not defined for bool tensors; convert with .int() first.")
     return Pow.apply(a, b)
 
 
@@ -292,16 +348,19 @@ def reflected_power(self: Tensor, other: Any) -> Any:
 
 def maximum(input: Any, other: Any) -> Tensor:
     """The larger of each pair; NaN wins."""
+    only_tensors("maximum", input, other)
     return _binary(Maximum, input, other)
 
 
 def minimum(input: Any, other: Any) -> Tensor:
     """The smaller of each pair; NaN wins."""
+    only_tensors("minimum", input, other)
     return _binary(Minimum, input, other)
 
 
 def atan2(input: Any, other: Any) -> Tensor:
     """The angle of the point (other, input), in radians."""
+    only_tensors("atan2", input, other)
     return _binary(Atan2, input, other)
 
 
@@ -310,8 +369,3 @@ def floor_divide(input: Any, other: Any) -> Tensor:
     from .compare import nondifferentiable_binary
 
     return nondifferentiable_binary("floor_divide", input, other)
-
-
-def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
-    """input + weight (end - input)."""
-    return input + weight * (end - input)

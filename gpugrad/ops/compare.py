@@ -6,13 +6,23 @@ reason, in ``gpugrad.ops.NON_DIFFERENTIABLE``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from .. import dtype as dtypes
-from ..errors import DTypeError
+from ..autograd.function import describe
+from ..errors import ArgumentError, DTypeError
 from ..tensor import Tensor
-from .operands import check_tensor, is_operand, operands, raw_binary
+from .operands import (
+    check_tensor,
+    is_operand,
+    only_tensors,
+    operands,
+    raw_binary,
+    some_tensor,
+    two_tensors,
+)
 
 _NUMBER = (float, int)
 _INTEGER_ONLY = ("bitwise_and", "bitwise_or", "bitwise_xor")
@@ -24,13 +34,23 @@ def nondifferentiable_binary(name: str, input: Any, other: Any) -> Tensor:
     first = a if isinstance(a, Tensor) else b
     if name in _INTEGER_ONLY and dtypes.is_floating(first.dtype):
         raise DTypeError(f"{name}: needs integers or bool; got {first.dtype.name}.")
+    if name == "floor_divide" and first.dtype == dtypes.bool_:
+        raise DTypeError("floor_divide: not defined for bool tensors; convert with .int() first.")
     backend = first.backend
     a, b = (x.data if isinstance(x, Tensor) else x for x in (a, b))
     return Tensor(raw_binary(backend, name, a, b), backend)
 
 
 def _function(name: str, doc: str) -> Callable[[Any, Any], Tensor]:
+    logical, bits = name.startswith("logical"), name in _INTEGER_ONLY
+
     def function(input: Any, other: Any) -> Tensor:
+        if logical:
+            only_tensors(name, input, other)
+        elif bits:
+            some_tensor(name, input, other)
+        else:
+            check_tensor(name, input)
         return nondifferentiable_binary(name, input, other)
 
     function.__name__ = function.__qualname__ = name
@@ -65,10 +85,14 @@ def operator(name: str) -> Callable[[Tensor, Any], Any]:
         checked.__doc__ = f"{name}, element by element; without gradient."
         return checked
 
+    no_bool = name == "floor_divide"
+
     def method(self: Tensor, other: Any) -> Any:
         data, backend = self.data, self.backend
         if isinstance(other, Tensor):
-            if other.data.dtype is data.dtype and other.backend is backend:
+            dtype = data.dtype
+            alike = other.data.dtype is dtype and other.backend is backend
+            if alike and not (no_bool and dtype.kind == "b"):
                 return Tensor(raw_binary(backend, name, data, other.data), backend)
         elif type(other) in _NUMBER and data.dtype.kind == "f":
             return Tensor(raw_binary(backend, name, data, other), backend)
@@ -120,6 +144,48 @@ def bitwise_not(input: Tensor) -> Tensor:
     return Tensor(x.backend.kernels.unary("bitwise_not", x.data), x.backend)
 
 
+def isposinf(input: Tensor) -> Tensor:
+    """True where an element is +infinity."""
+    return eq(check_tensor("isposinf", input), math.inf)
+
+
+def isneginf(input: Tensor) -> Tensor:
+    """True where an element is -infinity."""
+    return eq(check_tensor("isneginf", input), -math.inf)
+
+
+def isreal(input: Tensor) -> Tensor:
+    """True everywhere: there are no complex tensors."""
+    x = check_tensor("isreal", input)
+    y = x.backend.empty(x.data.shape, dtypes.bool_)
+    x.backend.kernels.fill(y, True)
+    return Tensor(y, x.backend)
+
+
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
+) -> Tensor:
+    """True where an element is one of `test_elements`; invert: where it is none. NaN is in nothing.
+
+    One of both may be a number. The tests are sorted, and each element is searched among them.
+    assume_unique is accepted and changes nothing.
+    """
+    x, among = two_tensors("isin", elements, test_elements, meet=False)
+    if x.data.dtype == dtypes.bool_:
+        x, among = x.to(dtypes.uint8), among.to(dtypes.uint8)
+    kernels, n = x.backend.kernels, among.data.size
+    if n == 0:
+        y = x.backend.empty(x.data.shape, dtypes.bool_)
+        kernels.fill(y, invert)
+        return Tensor(y, x.backend)
+    ordered, _ = kernels.sort(kernels.contiguous(among.data).reshape(n), False)
+    flat = kernels.contiguous(x.data).reshape(x.data.size)
+    at = kernels.search_sorted(ordered, flat, False)
+    near = kernels.gather(ordered, [kernels.binary("minimum", at, n - 1)])
+    found = kernels.binary("ne" if invert else "eq", near, flat)
+    return Tensor(found.reshape(x.data.shape), x.backend)
+
+
 def equal(input: Tensor, other: Tensor) -> bool:
     """True where shapes and all elements are equal. NaN is not equal to itself."""
     if input.shape != other.shape:
@@ -130,10 +196,26 @@ def equal(input: Tensor, other: Tensor) -> bool:
 def isclose(
     input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
-    """|input - other| <= atol + rtol |other|; equal infinities are close."""
+    """|input - other| <= atol + rtol |other|; equal infinities are close. Both of one dtype."""
+    if check_tensor("isclose", input).data.dtype != check_tensor("isclose", other).data.dtype:
+        raise DTypeError(
+            f"isclose: input is {describe(input)}, other {describe(other)}; they need one dtype.\n"
+            "  Convert one with .to(dtype)."
+        )
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise ArgumentError(f"isclose: {name} must not be negative, got {value}.")
     a, b = input.detach(), other.detach()
-    close = (a == b) | ((a - b).abs() <= atol + rtol * b.abs()) & isfinite(b)
-    return close | (isnan(a) & isnan(b)) if equal_nan else close
+    close = a == b
+    floating = dtypes.is_floating(a.data.dtype)
+    if equal_nan and floating:
+        close = close | (isnan(a) & isnan(b))
+    if rtol == 0 and atol == 0:
+        return close
+    if not floating:  # differences of unsigned integers must not wrap
+        a, b = a.to(dtypes.float64), b.to(dtypes.float64)
+    error = (a - b).abs()
+    return close | (isfinite(error) & (error <= (b * rtol).abs() + atol))
 
 
 def allclose(

@@ -296,14 +296,14 @@ class Erfc(OfInput):
         return dy * ((-(x * x)).exp() * -_TWO_OVER_SQRT_PI)
 
 
-class Step(Function):
-    """y = floor, ceil, round (half to even), trunc or sign of x: piecewise constant;  dx = 0."""
+class Erfinv(OfResult):
+    """y with erf y = x;  dx = dy (sqrt pi / 2) exp(y^2)."""
 
-    def forward(self, x: Any, kernel: str) -> Any:
-        return self.kernels.unary(kernel, x)
+    kernel = "erfinv"
 
     def backward(self, dy: Tensor) -> Any:
-        return dy.new_zeros(dy.shape)
+        (y,) = self.saved
+        return dy * ((y * y).exp() / _TWO_OVER_SQRT_PI)
 
 
 def floating_function(cls: type[Function]) -> Callable[[Tensor], Tensor]:
@@ -329,21 +329,8 @@ def _number_function(cls: type[Function], name: str) -> Callable[[Tensor], Tenso
     return function
 
 
-def _step_function(name: str, doc: str) -> Callable[[Tensor], Tensor]:
-    def function(input: Tensor) -> Tensor:
-        x = check_tensor(name, input)
-        if not dtypes.is_floating(x.data.dtype) and name != "sign":
-            return x  # integers are whole already
-        return Step.apply(x, kernel=name)
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc + " Its gradient is 0."
-    return function
-
-
 neg = _number_function(Neg, "neg")
 abs = _number_function(Abs, "abs")
-square = _number_function(Square, "square")
 reciprocal = floating_function(Reciprocal)
 sqrt = floating_function(Sqrt)
 rsqrt = floating_function(Rsqrt)
@@ -367,8 +354,27 @@ acosh = floating_function(Acosh)
 atanh = floating_function(Atanh)
 erf = floating_function(Erf)
 erfc = floating_function(Erfc)
-floor = _step_function("floor", "The largest whole number not above x.")
-ceil = _step_function("ceil", "The smallest whole number not below x.")
-round = _step_function("round", "The nearest whole number, half to even.")
-trunc = _step_function("trunc", "x without its fraction.")
-sign = _step_function("sign", "-1, 0 or 1.")
+erfinv = floating_function(Erfinv)
+
+
+def square(input: Tensor) -> Tensor:
+    """y = x^2;  dx = 2 x dy. Bool gives int64."""
+    x = check_tensor("square", input)
+    return Square.apply(x.to(dtypes.int64) if x.data.dtype == dtypes.bool_ else x)
+
+
+def positive(input: Tensor) -> Tensor:
+    """`input` itself; not defined for bool."""
+    if check_tensor("positive", input).data.dtype == dtypes.bool_:
+        raise DTypeError("positive: not defined for bool tensors; convert with .int() first.")
+    return input
+
+
+def rad2deg(input: Tensor) -> Tensor:
+    """180 / pi times the input: radians as degrees."""
+    return as_floating("rad2deg", input) * (180 / math.pi)
+
+
+def deg2rad(input: Tensor) -> Tensor:
+    """pi / 180 times the input: degrees as radians."""
+    return as_floating("deg2rad", input) * (math.pi / 180)

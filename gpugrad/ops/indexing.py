@@ -18,6 +18,7 @@ from ..backends import Backend
 from ..creation import as_tensor
 from ..errors import DeviceError, DTypeError, IndexOutOfRangeError, ShapeError
 from ..tensor import Tensor
+from .operands import check_apart
 
 
 class Slice(Function):
@@ -66,7 +67,7 @@ class ScatterAdd(Function):
         self.save(*indices)
         y = self.backend.empty(shape, x.dtype)
         self.kernels.fill(y, 0)
-        self.kernels.scatter(y, indices, x, True)
+        self.kernels.scatter("add", y, indices, x)
         return y
 
     def backward(self, dy: Tensor) -> Any:
@@ -74,20 +75,22 @@ class ScatterAdd(Function):
 
 
 class SetItem(Function):
-    """x[index] = value, in place;  dx = dy with 0 at index, dvalue = dy[index]."""
+    """x[index] = or += value, in place;  dx = dy (0 at index for =), dvalue = dy[index]."""
 
     inplace = True
 
-    def forward(self, x: Any, value: Any, index: Any, plan: Plan) -> Any:
-        self.index = index
-        _write(self, x, value, plan)
+    def forward(self, x: Any, value: Any, index: Any, plan: Plan, op: str = "set") -> Any:
+        self.index, self.op = index, op
+        _write(self, x, value, plan, op)
         return x
 
     def backward(self, dy: Tensor) -> Any:
         dx = None
         if self.needs(0):
-            dx = dy.clone()
-            dx[self.index] = 0
+            dx = dy
+            if self.op == "set":
+                dx = dy.clone()
+                dx[self.index] = 0
         return dx, (dy[self.index] if self.needs(1) else None)
 
 
@@ -174,6 +177,8 @@ def _item(backend: Backend, item: Any) -> Any:
         values = np.asarray(_values(item) if isinstance(item, (list, tuple)) else item)
         if values.size == 0 and not isinstance(item, np.ndarray):
             values = values.astype(np.int64)
+        if values.dtype == np.uint8:
+            raise DTypeError(_NO_BYTES)
         if values.dtype == np.bool_ or np.issubdtype(values.dtype, np.integer):
             wanted = values if values.dtype == np.bool_ else values.astype(np.int64)
             return Tensor(backend.from_numpy(wanted), backend)
@@ -188,7 +193,15 @@ def _values(item: Any) -> Any:
     return [i.tolist() if isinstance(i, Tensor) else i for i in item]
 
 
+_NO_BYTES = (
+    "getitem: a uint8 index could be a mask or positions.\n"
+    "  Say which: index.bool() is a mask, index.long() are positions."
+)
+
+
 def _index_tensor(backend: Backend, item: Tensor) -> Any:
+    if item.dtype == dtypes.uint8:
+        raise DTypeError(_NO_BYTES)
     if dtypes.is_floating(item.dtype):
         raise DTypeError(f"getitem: indices must be integers or bool; got {describe(item)}.")
     if item.backend is not backend:
@@ -238,6 +251,8 @@ def _common_shape(backend: Backend, tensors: list[Tensor]) -> tuple[Tensor, ...]
 
 def getitem(input: Tensor, index: Any) -> Tensor:
     """``input[index]``."""
+    if _is_rows(input, index):
+        return Gather.apply(input, index)
     items = index if type(index) is tuple else (index,)
     if all(type(i) in _BASIC for i in items):
         try:
@@ -255,6 +270,17 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     return y if place == 0 else y.movedim(tuple(range(j)), tuple(range(place, place + j)))
 
 
+def _is_rows(input: Tensor, index: Any) -> bool:
+    """Is `index` one tensor of positions along the first axis, which needs no plan?"""
+    return (
+        isinstance(index, Tensor)
+        and index.data.dtype == dtypes.int64
+        and index.data.ndim > 0
+        and input.data.ndim > 0
+        and index.backend is input.backend
+    )
+
+
 _BASIC = (int, slice, type(None))
 
 
@@ -269,14 +295,27 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         value = value.to(input.device)
     if value._counter is input._counter:
         value = value.clone()  # x[1:] = x[:-1] reads what it writes
-    SetItem.apply(input, value.to(input.dtype), index=index, plan=plan(input, index))
+    where = plan(input, index)
+    check_apart("setitem", input, input.data[where.basic])
+    SetItem.apply(input, value.to(input.dtype), index=index, plan=where)
 
 
 def _value_tensor(input: Tensor, value: Any) -> Tensor:
     return as_tensor(value, device=input.device)
 
 
-def _write(node: Function, x: Any, value: Any, where: Plan) -> None:
+def with_item(name: str, input: Tensor, index: tuple[Any, ...], src: Tensor) -> Tensor:
+    """A copy of `input` with `src` at a basic index, whose shape it must have."""
+    where = plan(input, index)
+    if not isinstance(src, Tensor) or src.shape != input.data[where.basic].shape:
+        got = describe(src) if isinstance(src, Tensor) else type(src).__name__
+        raise ShapeError(
+            f"{name}: src must be a tensor of shape {input.data[where.basic].shape}, got {got}."
+        )
+    return SetItem.apply(input.clone(), src.to(input.dtype), index=index, plan=where)
+
+
+def _write(node: Function, x: Any, value: Any, where: Plan, op: str) -> None:
     target = x[where.basic]
     k = len(where.axes)
     if k == 0:
@@ -294,10 +333,11 @@ def _write(node: Function, x: Any, value: Any, where: Plan) -> None:
             f"setitem: a value of shape {value.shape} does not broadcast to the indexed {shape}."
         ) from None
     if k == 0:
-        node.kernels.copy(value, target)
+        wide = node.kernels.binary("add", target, wide) if op == "add" else wide
+        node.kernels.copy(wide, target)
         return
     order = (*where.axes, *[i for i in range(target.ndim) if i not in where.axes])
     n, p = len(j), where.place
     back = (*range(p, p + n), *[i for i in range(len(shape)) if not p <= i < p + n])
     indices = [t.data for t in where.tensors]
-    node.kernels.scatter(target.transpose(order), indices, wide.transpose(back), False)
+    node.kernels.scatter(op, target.transpose(order), indices, wide.transpose(back))

@@ -16,6 +16,7 @@ from ..autograd.function import Function, before_inplace, describe, rebase
 from ..autograd.modes import MODE
 from ..errors import DTypeError, ShapeError
 from ..tensor import Tensor
+from .operands import check_apart
 
 
 class Overwrite(Function):
@@ -42,6 +43,7 @@ def assign(name: str, target: Tensor, result: Tensor) -> Tensor:
             f"shape {target.shape}; only the other operand broadcasts."
         )
     _check_category(name, target, result)
+    check_apart(name, target)
     target.backend.kernels.copy(result.data, target.data)
     target._counter.changed(name)
     if result._requires_grad and MODE.grad and result.grad_fn is not None:
@@ -79,8 +81,15 @@ def _changed(
     result = operation(original, *args, **kwargs)
     if result is NotImplemented:
         return result
-    if original is not self and sys.getrefcount(original) > _UNSAVED:
-        original.data = self.backend.kernels.contiguous(self.data)
+    if original is not self:
+        if original._versions is not None and original._versions.live_views():
+            # A saved view looks into the memory that is about to change: once more, from a copy.
+            values = self.backend.kernels.contiguous(self.data)
+            copy = _Original(values, self.backend, self._requires_grad)
+            copy.grad_fn = self.grad_fn
+            result = operation(copy, *args, **kwargs)
+        elif sys.getrefcount(original) > _UNSAVED:
+            original.data = self.backend.kernels.contiguous(self.data)
     return assign(name, self, result)
 
 
@@ -115,6 +124,7 @@ def augmented(name: str, operator: Callable[[Tensor, Any], Any]) -> Callable[[Te
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """Write `src` into the tensor: broadcast, cast, moved to its device."""
     before_inplace("copy_", self, (src,))
+    check_apart("copy_", self)
     value = src if src.backend is self.backend else src.to(self.device)
     if value._counter is self._counter:
         value = value.clone()
@@ -129,6 +139,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Write one value everywhere."""
     before_inplace("fill_", self, (value,))
+    check_apart("fill_", self)
     if isinstance(value, Tensor):
         if value.ndim:
             raise ShapeError(f"fill_: value must be a number or 0-d, got shape {value.shape}.")
@@ -139,6 +150,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 def zero_(self: Tensor) -> Tensor:
     """Write 0 everywhere."""
     before_inplace("zero_", self)
+    check_apart("zero_", self)
     return Overwrite.apply(self, 0)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from .. import dtype as dtypes
+from ..arguments import given_sizes
 from ..autograd.function import Function, describe, mixed_devices
-from ..backends.layout import empty_image
+from ..backends.layout import empty_image, empty_like
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .operands import axis, check_tensor, shape_of
@@ -69,6 +70,26 @@ class Flip(Function):
         return Flip.apply(dy, dims=self.dims)
 
 
+class Roll(Function):
+    """y[i + move] = x[i], round and round along each axis;  dx = dy moved back."""
+
+    def forward(self, x: Any, moves: tuple[int, ...]) -> Any:
+        self.moves = moves
+        y = empty_like(self.backend.empty, x)
+        parts = []
+        for n, m in zip(x.shape, moves, strict=True):  # (of x, into y) for what stays, what wraps
+            stays, wraps = (slice(0, n - m), slice(m, n)), (slice(n - m, n), slice(0, m))
+            parts.append([stays, wraps] if m else [stays])
+        for blocks in itertools.product(*parts):
+            of, into = tuple([b[0] for b in blocks]), tuple([b[1] for b in blocks])
+            self.kernels.copy(x[of], y[into])
+        return y
+
+    def backward(self, dy: Tensor) -> Any:
+        back = tuple([(n - m) % n if n else 0 for m, n in zip(self.moves, dy.shape, strict=True)])
+        return Roll.apply(dy, moves=back)
+
+
 def _tensors(name: str, tensors: Any) -> list[Tensor]:
     if isinstance(tensors, Tensor):
         raise DTypeError(f"{name}: needs a list or tuple of tensors, got one Tensor.")
@@ -91,12 +112,16 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     Empty tensors of one axis are left out, as PyTorch does. Dtypes are promoted.
     """
     xs = _common(_tensors("cat", tensors))
-    xs = [x for x in xs if x.shape != (0,)] or xs[:1]
-    first = xs[0]
-    if first.ndim == 0:
+    if any(x.ndim == 0 for x in xs):
         raise ShapeError("cat: 0-d tensors have no axis to join along; use stack().")
+    first = next((x for x in xs if x.shape != (0,)), xs[0])
     dim = axis("cat", dim, first.ndim)
+    if first.ndim > 1:
+        none = tuple([0 if d == dim else n for d, n in enumerate(first.shape)])
+        xs = [x if x.shape != (0,) else x.reshape(none) for x in xs]
     for i, x in enumerate(xs):
+        if x.data.shape == first.data.shape:
+            continue
         same = x.ndim == first.ndim and all(
             n == m for d, (n, m) in enumerate(zip(x.shape, first.shape, strict=True)) if d != dim
         )
@@ -122,11 +147,13 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 def split(input: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> Any:
     """Views of consecutive parts: all of one size (the last may be smaller), or of these."""
+    if check_tensor("split", input).ndim == 0:
+        raise ShapeError("split: a 0-d tensor has no axis.")
     dim = axis("split", dim, input.ndim)
     n = input.shape[dim]
     given = split_size_or_sections
     if isinstance(given, int):
-        if given < 1 and n:
+        if given < 0 or (given == 0 and n):
             raise ArgumentError(f"split: size must be at least 1, got {given}.")
         sizes = [min(given, n - i) for i in range(0, n, given or 1)] or [0]
     else:
@@ -142,6 +169,11 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> Any:
         raise ArgumentError(f"chunk: chunks must be at least 1, got {chunks}.")
     n = input.shape[axis("chunk", dim, input.ndim)]
     return split(input, max(1, -(-n // chunks)), dim)
+
+
+def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> Any:
+    """Views of consecutive parts of these sizes."""
+    return split(input, list(split_sizes), dim)
 
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
@@ -165,45 +197,94 @@ def repeat(input: Tensor, *sizes: Any) -> Tensor:
     return x.reshape([k * n for k, n in zip(times, shape, strict=True)])
 
 
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:
     """As `repeat`; missing sizes are 1, in front."""
-    times = shape_of("tile", dims)
+    times = shape_of("tile", given_sizes("tile", times, dims))
     return repeat(input, (1,) * (input.ndim - len(times)) + times)
 
 
-def repeat_interleave(input: Tensor, repeats: int, dim: int | None = None) -> Tensor:
-    """Each element `repeats` times in a row along `dim`; flattened first if that is None."""
+def repeat_interleave(
+    input: Tensor,
+    repeats: int | Tensor | None = None,
+    dim: int | None = None,
+    *,
+    output_size: int | None = None,
+) -> Tensor:
+    """Each element `repeats` times in a row along `dim`; flattened first if that is None.
+
+    repeats: a number, or a vector of one for each element along `dim`. Without it `input` is that
+    vector, and the result the positions. output_size: the resulting length, if it is known.
+    """
+    if repeats is None:
+        return _positions("repeat_interleave", check_tensor("repeat_interleave", input))
     x = input.reshape(-1) if dim is None else input
     dim = axis("repeat_interleave", 0 if dim is None else dim, x.ndim)
-    shape = x.shape
-    wide = (*shape[: dim + 1], repeats, *shape[dim + 1 :])
-    return x.unsqueeze(dim + 1).expand(wide).flatten(dim, dim + 1)
+    x = x.reshape(1) if x.ndim == 0 else x
+    if isinstance(repeats, Tensor):
+        if repeats.numel() == 1:
+            repeats = repeats.expand(x.shape[dim]) if repeats.ndim < 2 else repeats
+        if repeats.shape != (x.shape[dim],):
+            raise ShapeError(
+                f"repeat_interleave: repeats {repeats.shape} must be one number, or a vector of "
+                f"{x.shape[dim]} for axis {dim} of {x.shape}."
+            )
+        y = x.index_select(dim, _positions("repeat_interleave", repeats))
+    else:
+        if repeats < 0:
+            raise ArgumentError(f"repeat_interleave: repeats must not be negative, got {repeats}.")
+        shape = x.shape
+        wide = (*shape[: dim + 1], repeats, *shape[dim + 1 :])
+        y = x.unsqueeze(dim + 1).expand(wide).flatten(dim, dim + 1)
+    if output_size is not None and output_size != y.shape[dim]:
+        raise ArgumentError(
+            f"repeat_interleave: output_size is {output_size}, but the result has {y.shape[dim]}."
+        )
+    return y
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def _positions(name: str, repeats: Tensor) -> Tensor:
+    """Position i as often as repeats[i] says, in order: int64."""
+    if repeats.ndim != 1 or repeats.dtype not in (dtypes.int64, dtypes.int32):
+        raise DTypeError(f"{name}: repeats must be an int64 or int32 vector: {describe(repeats)}.")
+    if repeats.numel() and int(repeats.min().item()) < 0:
+        raise ArgumentError(f"{name}: repeats must not be negative.")
+    ends = repeats.to(dtypes.int64).cumsum(0)
+    total = int(ends[-1].item()) if ends.numel() else 0
+    backend = repeats.backend
+    places = backend.from_numpy(np.arange(total, dtype=np.int64))
+    if not total:
+        return Tensor(places, backend)
+    return Tensor(backend.kernels.search_sorted(ends.data, places, True), backend)
+
+
+def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     """A copy with the axes `dims` backwards."""
-    found = tuple([axis("flip", d, input.ndim) for d in shape_of("flip", dims)])
+    given = shape_of("flip", given_sizes("flip", axes, dims))
+    found = tuple([axis("flip", d, check_tensor("flip", input).ndim) for d in given])
+    if len(set(found)) != len(found):
+        raise ShapeError(f"flip: dims {found} name an axis twice.")
     return Flip.apply(input, dims=found)
 
 
 def roll(input: Tensor, shifts: int | Sequence[int], dims: Any = None) -> Tensor:
     """Elements moved by `shifts` along `dims`, coming back at the other end."""
-    if dims is None:
-        if not isinstance(shifts, int):
-            raise ArgumentError("roll: several shifts need dims.")
-        return roll(input.flatten(), shifts, 0).reshape(input.shape)
     by = [shifts] if isinstance(shifts, int) else list(shifts)
-    along = [dims] if isinstance(dims, int) else list(dims)
+    along = [] if dims is None else [dims] if isinstance(dims, int) else list(dims)
+    if not by:
+        raise ArgumentError("roll: shifts must not be empty.")
+    if not along and len(by) == 1:
+        return roll(input.flatten(), by, 0).reshape(input.shape)
     if len(by) != len(along):
         raise ArgumentError(f"roll: {len(by)} shifts for {len(along)} dims.")
-    x = input
+    x = check_tensor("roll", input)
+    if x.ndim == 0:
+        raise ShapeError("roll: a 0-d tensor has no axis; leave dims out.")
+    total = [0] * x.ndim
     for shift, d in zip(by, along, strict=True):
-        d = axis("roll", d, x.ndim)
-        n = x.shape[d]
-        if n and shift % n:
-            start = n - shift % n
-            x = cat([x.narrow(d, start, n - start), x.narrow(d, 0, start)], d)
-    return x if x is not input else input.clone()
+        total[axis("roll", d, x.ndim)] += shift
+    moves = tuple([t % n if n else 0 for t, n in zip(total, x.shape, strict=True)])
+    y: Tensor = Roll.apply(x, moves=moves)
+    return y
 
 
 def _triangle(input: Tensor, diagonal: int, lower: bool) -> Tensor:
@@ -224,32 +305,3 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The last two axes' upper triangle, from `diagonal`; 0 below."""
     return _triangle(input, diagonal, False)
-
-
-def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """The elements whose indices along dim1 and dim2 differ by `offset`, as the last axis."""
-    n = input.ndim
-    a, b = axis("diagonal", dim1, n), axis("diagonal", dim2, n)
-    if a == b or n < 2:
-        raise ShapeError(f"diagonal: two different axes are needed, got {dim1} and {dim2}.")
-    x = input.movedim((a, b), (-2, -1))
-    rows, columns = x.shape[-2:]
-    count = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
-    i = np.arange(count)
-    return x[..., i + max(-offset, 0), i + max(offset, 0)]
-
-
-def diag(input: Tensor, diagonal: int = 0) -> Tensor:
-    """A matrix with the vector `input` on its diagonal, or the diagonal of the matrix `input`."""
-    if input.ndim == 2:
-        return _diagonal(input, diagonal)
-    if input.ndim != 1:
-        raise ShapeError(f"diag: 1 or 2 axes are needed, got {describe(input)}.")
-    n = input.shape[0] + abs(diagonal)
-    i = np.arange(input.shape[0])
-    at = (i + max(-diagonal, 0)) * n + i + max(diagonal, 0)
-    index = Tensor(input.backend.from_numpy(at.astype(np.int64)), input.backend)
-    return input.new_zeros(n * n).index_add(0, index, input).reshape(n, n)
-
-
-_diagonal = diagonal

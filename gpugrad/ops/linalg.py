@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..autograd.function import Function, describe, mixed_devices
 from ..autograd.modes import MODE
-from ..dtype import is_floating
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .activation import ReluGrad, fused
@@ -151,15 +151,17 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         product = product.squeeze(-1) if m == 1 else product
         return product.squeeze(-1 if m == 1 else -2) if n == 1 else product
     if m == 2:  # one matrix on the right: the stack on the left is one tall matrix
-        rows = a.reshape(-1, x.shape[-1])
+        rows = a.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         return MatMul.apply(rows, b).reshape(*x.shape[:-1], y.shape[-1])
-    try:
-        np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-    except ValueError:
-        raise ShapeError(
-            f"matmul(a, b): leading axes do not broadcast: a {x.shape}, b {y.shape}."
-        ) from None
+    _check_lead(x.shape, y.shape)
     return MatMul.apply(a, b)
+
+
+def _check_lead(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    try:
+        np.broadcast_shapes(a[:-2], b[:-2])
+    except ValueError:
+        raise ShapeError(f"matmul(a, b): leading axes do not broadcast: a {a}, b {b}.") from None
 
 
 def operator(self: Tensor, other: Any) -> Any:
@@ -172,7 +174,9 @@ def operator(self: Tensor, other: Any) -> Any:
 
 
 def reflected_operator(self: Tensor, other: Any) -> Any:
-    """other @ self for an array; see `operator`."""
+    """other @ self; see `operator`."""
+    if isinstance(other, Tensor):
+        return matmul(other, self)
     if isinstance(other, np.ndarray):
         return matmul(*operands("matmul", other, self))
     return NotImplemented
@@ -189,7 +193,8 @@ def _inner_text(a: tuple[int, ...], b: tuple[int, ...]) -> str:
     )
 
 
-def _ranked(name: str, *expected: tuple[str, Tensor, int]) -> None:
+def ranked(name: str, *expected: tuple[str, Tensor, int]) -> None:
+    """Raise ShapeError where a tensor has another number of axes than expected."""
     for label, x, ndim in expected:
         if check_tensor(name, x).ndim != ndim:
             raise ShapeError(f"{name}: {label} must have {ndim} axes, got shape {x.shape}.")
@@ -197,13 +202,13 @@ def _ranked(name: str, *expected: tuple[str, Tensor, int]) -> None:
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices."""
-    _ranked("mm", ("input", input, 2), ("mat2", mat2, 2))
+    ranked("mm", ("input", input, 2), ("mat2", mat2, 2))
     return matmul(input, mat2)
 
 
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """Products of two stacks of as many matrices."""
-    _ranked("bmm", ("input", input, 3), ("mat2", mat2, 3))
+    ranked("bmm", ("input", input, 3), ("mat2", mat2, 3))
     if input.shape[0] != mat2.shape[0]:
         raise ShapeError(f"bmm: {input.shape[0]} and {mat2.shape[0]} matrices.")
     return matmul(input, mat2)
@@ -211,55 +216,20 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
 
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """The product of a matrix and a vector."""
-    _ranked("mv", ("input", input, 2), ("vec", vec, 1))
+    ranked("mv", ("input", input, 2), ("vec", vec, 1))
     return matmul(input, vec)
 
 
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The sum of products of two vectors."""
-    _ranked("dot", ("input", input, 1), ("tensor", tensor, 1))
+    ranked("dot", ("input", input, 1), ("tensor", tensor, 1))
     return matmul(input, tensor)
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """All products of two vectors' elements: [n, m]."""
-    _ranked("outer", ("input", input, 1), ("vec2", vec2, 1))
+    ranked("outer", ("input", input, 1), ("vec2", vec2, 1))
     return input.unsqueeze(1) * vec2.unsqueeze(0)
-
-
-class AddRow(Function):
-    """y = a b + v, v [n] added to each row of [m, n];  da = dy b^T, db = a^T dy, dv = sum of dy."""
-
-    def forward(self, a: Any, b: Any, v: Any) -> Any:
-        self.save(a, b)
-        return self.kernels.gemm(a, b, v)
-
-    def backward(self, dy: Tensor) -> Any:
-        a, b = self.saved
-        da = dy @ b.mT if self.needs(0) else None
-        db = a.mT @ dy if self.needs(1) else None
-        return da, db, (dy.sum(0) if self.needs(2) else None)
-
-
-def _adds_a_row(a: Tensor, b: Tensor, v: Tensor) -> bool:
-    """Do they fit AddRow? What does not is composed, or refused there."""
-    alike = a.backend is b.backend is v.backend and a.dtype == b.dtype == v.dtype
-    fits = a.shape[1] == b.shape[0] and v.shape == b.shape[1:]
-    return alike and fits and is_floating(a.dtype)
-
-
-def addmm(
-    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1
-) -> Tensor:
-    """beta input + alpha mat1 mat2; input broadcasts. A plain sum with a vector is one kernel."""
-    _ranked("addmm", ("mat1", mat1, 2), ("mat2", mat2, 2))
-    tensors = (mat1, mat2, check_tensor("addmm", input))
-    if alpha == beta == 1 and _adds_a_row(*tensors):
-        y: Tensor = AddRow.apply(*tensors)
-        return y
-    product = mm(mat1, mat2)
-    product = product if alpha == 1 else product * alpha
-    return product if beta == 0 else (input if beta == 1 else input * beta) + product
 
 
 def linear(

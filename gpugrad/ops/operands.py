@@ -44,6 +44,43 @@ def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, An
     return a, b
 
 
+def only_tensors(name: str, *values: Any) -> None:
+    """Raise DTypeError for a number where PyTorch wants a tensor."""
+    for x in values:
+        if not isinstance(x, Tensor) and isinstance(x, (*NUMBERS, np.generic)):
+            raise DTypeError(
+                f"{name}: operands must be tensors; got the {type(x).__name__} {x}.\n"
+                "  Use an operator or where(), or make a tensor of it with gg.tensor()."
+            )
+
+
+def some_tensor(name: str, a: Any, b: Any) -> None:
+    """Raise DTypeError where both operands are numbers."""
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return
+    if isinstance(a, (*NUMBERS, np.generic)) and isinstance(b, (*NUMBERS, np.generic)):
+        raise DTypeError(f"{name}: one operand must be a tensor; got the numbers {a} and {b}.")
+
+
+def two_tensors(
+    name: str, a: Any, b: Any, floating: bool = False, meet: bool = True
+) -> tuple[Tensor, Tensor]:
+    """As `operands`, with a number as a 0-d tensor; meet: checks that both broadcast."""
+    a, b = operands(name, a, b, floating)
+    a = a if isinstance(a, Tensor) else filled(a, b)
+    b = b if isinstance(b, Tensor) else filled(b, a)
+    if meet:
+        check_broadcast(name, a, b)
+    return a, b
+
+
+def filled(value: Any, like: Tensor) -> Tensor:
+    """A 0-d tensor of `value`, of the dtype and on the device of `like`."""
+    y = like.backend.empty((), like.data.dtype)
+    like.backend.kernels.fill(y, value)
+    return Tensor(y, like.backend)
+
+
 def tensor_like(value: Any, array: np.ndarray[Any, Any]) -> Tensor:
     """A tensor of a Python number, on the CPU, in the dtype PyTorch gives it."""
     dtype = dtypes.get_default_dtype() if isinstance(value, float) else array.dtype
@@ -109,11 +146,25 @@ def check_broadcast(name: str, *tensors: Any) -> None:
     found = [x for x in tensors if isinstance(x, Tensor)]
     if any(x.backend is not found[0].backend for x in found):
         raise DeviceError(mixed_devices(name, found))
+    if len({x.data.shape for x in found}) <= 1:
+        return
     try:
         np.broadcast_shapes(*[x.data.shape for x in found])
     except ValueError:
         shapes = ", ".join(str(x.shape) for x in found)
         raise ShapeError(f"{name}: shapes {shapes} do not broadcast.") from None
+
+
+def check_apart(name: str, target: Tensor, data: Any = None) -> None:
+    """Raise ShapeError where elements of `target`, or of the part `data` of it, share memory."""
+    data = target.data if data is None else data
+    if 0 not in data.strides or not data.size:
+        return
+    if any(s == 0 and n > 1 for n, s in zip(data.shape, data.strides, strict=True)):
+        raise ShapeError(
+            f"{name}: elements of the tensor {describe(target)} share memory (it was expanded), so "
+            "they cannot be written one by one.\n  Write into a clone()."
+        )
 
 
 def check_probabilities(name: str, x: Tensor, hint: str = "") -> None:

@@ -31,7 +31,7 @@ class Pad(Function):
         self.save(i, j)
         y = self.backend.empty((*shape, *x.shape[1:]), x.dtype)
         self.kernels.fill(y, value)
-        self.kernels.scatter(y, (i, j), x, False)
+        self.kernels.scatter("set", y, (i, j), x)
         return y
 
     def backward(self, dy: Tensor) -> Any:

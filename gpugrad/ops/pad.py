@@ -144,3 +144,10 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
         if pair != (0, 0):
             y = _extended(y, axis, pair, mode)
     return y.clone() if y is x else y
+
+
+def constant_pad_nd(input: Tensor, pad: Any, value: float = 0) -> Tensor:
+    """`pad` with mode "constant"."""
+    return ConstantPad.apply(
+        check_tensor("constant_pad_nd", input), pairs=_pairs(input, pad), value=value
+    )

@@ -1,47 +1,27 @@
-"""Picking and adding by index along one axis: index_select, gather, scatter_add, nonzero."""
+"""Picking by index or mask: index_select, gather, take, masked_select, nonzero, narrow."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from .. import dtype as dtypes
-from ..autograd.function import Function, describe, mixed_devices
+from ..autograd.function import describe, mixed_devices
 from ..errors import ArgumentError, DeviceError, DTypeError, IndexOutOfRangeError, ShapeError
 from ..tensor import Tensor
 from .indexing import Gather, getitem
-from .operands import axis, check_mask, check_tensor
+from .operands import axis, check_mask, check_tensor, shape_of
 from .views import broadcast_tensors
 
-
-class ScatterInto(Function):
-    """y = x, then y[i[j]] += v[j] (or = v[j]);  dx = dy (0 at i if =), dv[j] = dy[i[j]]."""
-
-    def forward(self, x: Any, v: Any, *indices: Any, accumulate: bool) -> Any:
-        self.accumulate = accumulate
-        self.save(*indices)
-        y = self.kernels.contiguous(x)
-        self.kernels.scatter(y, indices, v, accumulate)
-        return y
-
-    def backward(self, dy: Tensor) -> Any:
-        indices = self.saved
-        dx = None
-        if self.needs(0):
-            dx = (
-                dy
-                if self.accumulate
-                else ScatterInto.apply(
-                    dy, dy.new_zeros(indices[0].shape), *indices, accumulate=False
-                )
-            )
-        dv = Gather.apply(dy, *indices) if self.needs(1) else None
-        return (dx, dv, *[None] * len(indices))
+_POSITIONS = (dtypes.int64, dtypes.int32)
 
 
-def _check_index(name: str, input: Tensor, index: Any) -> Tensor:
-    if not isinstance(index, Tensor) or index.dtype not in (dtypes.int64, dtypes.int32):
+def check_index(name: str, input: Tensor, index: Any) -> Tensor:
+    """`index` as int64. Raises DTypeError, DeviceError for what is no index into `input`."""
+    of_nothing = isinstance(index, Tensor) and not index.data.size  # its dtype says nothing
+    if not of_nothing and (not isinstance(index, Tensor) or index.dtype not in _POSITIONS):
         got = describe(index) if isinstance(index, Tensor) else type(index).__name__
         raise DTypeError(f"{name}: index must be an int64 or int32 tensor; got {got}.")
     if index.backend is not input.backend:
@@ -49,7 +29,7 @@ def _check_index(name: str, input: Tensor, index: Any) -> Tensor:
     return index.to(dtypes.int64)
 
 
-def _grid(input: Tensor, index: Tensor, dim: int) -> tuple[Tensor, ...]:
+def grid(input: Tensor, index: Tensor, dim: int) -> tuple[Tensor, ...]:
     """Index tensors for every axis: `index` along `dim`, the own position along the others."""
     shape, n = index.shape, index.ndim
     tensors = []
@@ -66,32 +46,42 @@ def _grid(input: Tensor, index: Tensor, dim: int) -> tuple[Tensor, ...]:
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along `dim` that the vector `index` names, in that order."""
     dim = axis("index_select", dim, check_tensor("index_select", input).ndim)
-    index = _check_index("index_select", input, index)
+    index = check_index("index_select", input, index)
     if index.ndim > 1:
         raise ShapeError(f"index_select: index must be a vector, got {describe(index)}.")
     if input.ndim == 0:
         return index_select(input.reshape(1), 0, index).reshape(())
-    return getitem(input, (slice(None),) * dim + (index.reshape(-1),))
+    index = index if index.ndim else index.reshape(1)
+    if dim == 0:
+        return Gather.apply(input, index)
+    return getitem(input, (slice(None),) * dim + (index,))
 
 
-def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """y[i, j, k] = input[i, index[i, j, k], k] for dim 1; y has the shape of `index`."""
     dim = axis("gather", dim, check_tensor("gather", input).ndim)
-    index = _check_index("gather", input, index)
-    if index.ndim != input.ndim or any(
-        n > m for d, (n, m) in enumerate(zip(index.shape, input.shape, strict=True)) if d != dim
+    if sparse_grad:
+        raise ArgumentError("gather: gradients are dense; leave sparse_grad out.")
+    index = check_index("gather", input, index)
+    x = input.reshape(1) if input.ndim == 0 else input
+    at = index.reshape(1) if index.ndim == 0 else index
+    if at.numel() and (
+        at.ndim != x.ndim
+        or any(n > m for d, (n, m) in enumerate(zip(at.shape, x.shape, strict=True)) if d != dim)
     ):
         raise ShapeError(
             f"gather: index {index.shape} must have as many axes as input {input.shape} and, "
             f"except along dim {dim}, no greater lengths."
         )
-    if input.ndim == 0:
-        return input.clone()
-    return Gather.apply(input, *_grid(input, index, dim))
+    if not at.numel():  # PyTorch asks nothing of the shape of an empty index
+        return Gather.apply(x.reshape(-1), at)
+    y: Tensor = Gather.apply(x, *grid(x, at, dim))
+    return y if index.ndim else y.reshape(())
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """As `gather`, with the other axes broadcast; over the flattened input if dim is None."""
+    indices = check_index("take_along_dim", check_tensor("take_along_dim", input), indices)
     if dim is None:
         return gather(input.reshape(-1), 0, indices.reshape(-1))
     dim = axis("take_along_dim", dim, input.ndim)
@@ -99,66 +89,16 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         raise ShapeError(
             f"take_along_dim: indices {indices.shape} and input {input.shape} need as many axes."
         )
-    sizes = [
-        np.broadcast_shapes((n,), (m,))[0] if d != dim else 0
-        for d, (n, m) in enumerate(zip(input.shape, indices.shape, strict=True))
-    ]
+    pairs = list(enumerate(zip(input.shape, indices.shape, strict=True)))
+    if any(n != m and 1 not in (n, m) for d, (n, m) in pairs if d != dim):
+        raise ShapeError(
+            f"take_along_dim: indices {indices.shape} and input {input.shape} do not broadcast "
+            f"outside axis {dim}."
+        )
+    sizes = [(m if n == 1 else n) if d != dim else 0 for d, (n, m) in pairs]
     x = input.expand([n if d != dim else input.shape[d] for d, n in enumerate(sizes)])
     i = indices.expand([n if d != dim else indices.shape[d] for d, n in enumerate(sizes)])
     return gather(x, dim, i)
-
-
-def _scatter(name: str, input: Tensor, dim: int, index: Tensor, src: Any, add: bool) -> Tensor:
-    dim = axis(name, dim, check_tensor(name, input).ndim)
-    index = _check_index(name, input, index)
-    if not isinstance(src, Tensor):
-        src = input.new_full(index.shape, src)
-    if src.dtype != input.dtype:
-        raise DTypeError(f"{name}: src is {src.dtype.name}, input {input.dtype.name}.")
-    ranks = index.ndim == input.ndim == src.ndim
-    if not ranks or any(
-        n > s or (d != dim and n > m)
-        for d, (n, m, s) in enumerate(zip(index.shape, input.shape, src.shape, strict=True))
-    ):
-        raise ShapeError(
-            f"{name}: index {index.shape} must fit into src {src.shape} and, except along dim "
-            f"{dim}, into input {input.shape}."
-        )
-    if input.ndim == 0:
-        x = _scatter(name, input.reshape(1), 0, index.reshape(1), src.reshape(1), add)
-        return x.reshape(())
-    part = src if src.shape == index.shape else src[tuple([slice(0, n) for n in index.shape])]
-    grid = _grid(input, index, dim)
-    return ScatterInto.apply(input, part, *grid, accumulate=add)
-
-
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """input with src added: y[i, index[i, j, k], k] += src[i, j, k] for dim 1, in order."""
-    return _scatter("scatter_add", input, dim, index, src, True)
-
-
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
-    """input with y[i, index[i, j, k], k] = src[i, j, k] for dim 1; of duplicates the last stays."""
-    return _scatter("scatter", input, dim, index, src, False)
-
-
-def index_add(
-    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1
-) -> Tensor:
-    """input with alpha source added: slice i of source to slice index[i] along `dim`, in order."""
-    dim = axis("index_add", dim, check_tensor("index_add", input).ndim)
-    index = _check_index("index_add", input, index).reshape(-1)
-    shape = list(input.shape)
-    if shape:
-        shape[dim] = index.numel()
-    if list(source.shape) != shape or source.dtype != input.dtype:
-        raise ShapeError(
-            f"index_add: source is {describe(source)}; must be {tuple(shape)} {input.dtype.name}."
-        )
-    v = source if alpha == 1 else source * alpha
-    x = input.movedim(dim, 0)
-    y: Tensor = ScatterInto.apply(x, v.movedim(dim, 0), index, accumulate=True)
-    return y.movedim(0, dim)
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
@@ -171,7 +111,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements of the flattened input at `index`, in its shape."""
     flat = check_tensor("take", input).reshape(-1)
-    return getitem(flat, (_check_index("take", input, index).reshape(-1),)).reshape(index.shape)
+    return getitem(flat, (check_index("take", input, index).reshape(-1),)).reshape(index.shape)
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
@@ -191,10 +131,43 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     return input.to(dtypes.bool_).sum(dim)
 
 
-def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """The view of `length` elements from `start` along `dim`."""
+def argwhere(input: Tensor) -> Tensor:
+    """Where elements are not 0: int64 [count, ndim]."""
+    return nonzero(input)
+
+
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """Positions among all elements of a shape as indices of its axes: int64, one for each axis.
+
+    Raises IndexOutOfRangeError for a position outside, where the device has values at hand.
+    """
+    x = check_index("unravel_index", indices, check_tensor("unravel_index", indices))
+    sizes = shape_of("unravel_index", (shape,))
+    if any(n < 0 for n in sizes):
+        raise ShapeError(f"unravel_index: sizes must not be negative, got {sizes}.")
+    total = math.prod(sizes)
+    if x.backend.synchronous and x.numel():
+        low, high = int(x.min().item()), int(x.max().item())
+        if low < -total or high >= total:
+            raise IndexOutOfRangeError(
+                f"unravel_index: position {low if low < -total else high} is not one of the "
+                f"{total} of shape {sizes}."
+            )
+    found = []
+    for n in reversed(sizes):
+        found.append(x.remainder(n))
+        x = x.floor_divide(n)
+    return tuple(found[::-1])
+
+
+def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
+    """The view of `length` elements from `start` (a number or 0-d tensor) along `dim`."""
+    if check_tensor("narrow", input).ndim == 0:
+        raise ShapeError("narrow: a 0-d tensor has no axis.")
     dim = axis("narrow", dim, input.ndim)
-    n = input.shape[dim] if input.ndim else 0
+    if isinstance(start, Tensor) and (start.ndim or start.dtype not in _POSITIONS):
+        raise DTypeError(f"narrow: start must be an integer; got {describe(start)}.")
+    n, start, length = input.shape[dim], int(start), int(length)
     first = start + n if start < 0 else start
     if not 0 <= first <= n or length < 0 or first + length > n:
         raise IndexOutOfRangeError(
@@ -203,8 +176,15 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     return getitem(input, (slice(None),) * dim + (slice(first, first + length),))
 
 
+def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """A copy of what `narrow` gives."""
+    return narrow(input, dim, start, length).clone()
+
+
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """The view at `index` along `dim`, without that axis."""
+    if check_tensor("select", input).ndim == 0:
+        raise ShapeError("select: a 0-d tensor has no axis.")
     dim = axis("select", dim, input.ndim)
     return getitem(input, (slice(None),) * dim + (int(index),))
 

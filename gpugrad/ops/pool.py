@@ -15,7 +15,7 @@ from ..errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 from ..tensor import Tensor
 from .activation import relu
 from .operands import demand_floating
-from .picking import scatter
+from .placing import scatter
 from .windows import Sizes, batched, per_axis, planned, span, unbatched
 
 ADAPTIVE: PoolWindow = ((), (), (), ())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..tensor import Tensor
 from . import pool
+from .fractional_pool import fractional_max_pool2d, fractional_max_pool3d
 
 
 def max_pool1d(
@@ -191,3 +193,25 @@ def max_unpool3d(
 ) -> Tensor:
     """As `max_unpool2d`, over three axes."""
     return pool.max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
+
+
+def _with_indices(function: Callable[..., Any]) -> Callable[..., Any]:
+    """PyTorch's second name of a pooling function with return_indices=True."""
+    name = f"{function.__name__}_with_indices"
+
+    def pooled(*args: Any, **options: Any) -> Any:
+        return function(*args, **{**options, "return_indices": True})
+
+    pooled.__name__ = pooled.__qualname__ = name
+    pooled.__doc__ = f"`{function.__name__}` with return_indices=True."
+    return pooled
+
+
+max_pool1d_with_indices = _with_indices(max_pool1d)
+max_pool2d_with_indices = _with_indices(max_pool2d)
+max_pool3d_with_indices = _with_indices(max_pool3d)
+adaptive_max_pool1d_with_indices = _with_indices(adaptive_max_pool1d)
+adaptive_max_pool2d_with_indices = _with_indices(adaptive_max_pool2d)
+adaptive_max_pool3d_with_indices = _with_indices(adaptive_max_pool3d)
+fractional_max_pool2d_with_indices = _with_indices(fractional_max_pool2d)
+fractional_max_pool3d_with_indices = _with_indices(fractional_max_pool3d)

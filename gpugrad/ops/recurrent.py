@@ -254,7 +254,7 @@ class _Way(NamedTuple):
             k.copy(y[1:], h[: steps - 1])
             if self.lengths is not None:  # each sample begins at a step of its own
                 last = k.binary("sub", self.lengths, 1)
-                k.scatter(h, (last, _numbers(backend, batch)), self.h0, False)
+                k.scatter("set", h, (last, _numbers(backend, batch)), self.h0)
         return self.layout.rows(h)
 
     def _unprojected(self) -> Array:

@@ -12,8 +12,9 @@ import numpy as np
 from .. import dtype as dtypes
 from ..autograd.function import Function, describe
 from ..creation import as_tensor, from_dlpack
-from ..errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
+from ..errors import DTypeError, IndexOutOfRangeError, ShapeError
 from ..tensor import Tensor
+from . import arithmetic
 from .operands import as_floating, axes, axis, check_tensor, demand_floating
 from .views import Reshape, spread
 
@@ -120,48 +121,32 @@ class Prod(Function):
         flat = rows.reshape([x.shape[i] for i in rest] + [-1] if x.numel() else rows.shape)
         if not x.numel():
             return x.new_zeros(x.shape)
-        others = _product_of_others(flat).reshape(rows.shape)
+        from .scans import products_before
+
+        others = products_before(flat) * products_before(flat.flip(-1)).flip(-1)
         back = [order.index(i) for i in range(x.ndim)]
-        return restored(dy, x.shape, dims) * others.permute(back)
-
-
-def _product_of_others(x: Tensor) -> Tensor:
-    """Along the last axis, for each element the product of the others: halves, recursively."""
-    n = x.shape[-1]
-    if n == 1:
-        return x.new_ones(x.shape)
-    left, right = x.narrow(-1, 0, n // 2), x.narrow(-1, n // 2, n - n // 2)
-    from .joining import cat
-
-    return cat(
-        [
-            _product_of_others(left) * right.prod(-1, keepdim=True),
-            _product_of_others(right) * left.prod(-1, keepdim=True),
-        ],
-        -1,
-    )
-
-
-class Cumsum(Function):
-    """y_i = sum of x_j, j <= i, along the last axis;  dx_j = sum of dy_i, i >= j."""
-
-    def forward(self, x: Any) -> Any:
-        return self.kernels.cumsum(x)
-
-    def backward(self, dy: Tensor) -> Any:
-        return Cumsum.apply(dy.flip(-1)).flip(-1)
+        return restored(dy, x.shape, dims) * others.reshape(rows.shape).permute(back)
 
 
 class Extreme(NamedTuple):
-    """Values and where they were, from ``max(dim)`` and ``min(dim)``."""
+    """Values and where they were, from ``max(dim)``, ``min(dim)`` and the like."""
 
     values: Tensor
     indices: Tensor
 
 
+class Extrema(NamedTuple):
+    """The smallest and the largest value, from ``aminmax``."""
+
+    min: Tensor
+    max: Tensor
+
+
 def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum over `dim`. Integers and bool give int64; `dtype` converts the input first."""
-    x = check_tensor("sum", input) if dtype is None else input.to(dtype)
+    if dtype is not None:
+        return sum(input.to(dtype), dim, keepdim).to(dtype)
+    x = check_tensor("sum", input)
     return Sum.apply(x, dims=axes("sum", dim, x.data.ndim), keepdim=keepdim)
 
 
@@ -176,7 +161,9 @@ def prod(
     input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     """The product over one axis or all. Integers and bool give int64."""
-    x = check_tensor("prod", input) if dtype is None else input.to(dtype)
+    if dtype is not None:
+        return prod(input.to(dtype), dim, keepdim).to(dtype)
+    x = check_tensor("prod", input)
     return Prod.apply(x, dims=axes("prod", dim, x.ndim), keepdim=keepdim)
 
 
@@ -185,7 +172,7 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
     given = input.data.shape
     if shape == given:
-        return input
+        return input if shape else sum(input)  # int64 of integers, as every sum
     extra = len(given) - len(shape)
     if extra < 0 or builtins.any(
         n not in (1, m) for n, m in zip(shape, given[extra:], strict=True)
@@ -218,6 +205,14 @@ def _extremum(name: str, kernel: str, input: Tensor, dim: Dim, keepdim: bool) ->
     return Extremum.apply(input, kernel=kernel, dims=dims, keepdim=keepdim)
 
 
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Extrema:
+    """(min, max) over all or along `dim`; equal ones share the gradient."""
+    if dim is not None:
+        dim = axis("aminmax", dim, check_tensor("aminmax", input).ndim)
+    low = _extremum("aminmax", "min", input, dim, keepdim)
+    return Extrema(low, _extremum("aminmax", "max", input, dim, keepdim))
+
+
 def _of_data(x: Any) -> Any:
     """A raw array as a tensor: PyTorch's programs say ``torch.max(outputs.data, 1)``."""
     if isinstance(x, Tensor):
@@ -228,11 +223,12 @@ def _of_data(x: Any) -> Any:
 
 
 def _max_or_min(name: str, doc: str) -> Callable[..., Any]:
-    def function(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-        if isinstance(dim, Tensor):
-            from . import arithmetic
-
-            return (arithmetic.maximum if name == "max" else arithmetic.minimum)(input, dim)
+    def function(
+        input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None
+    ) -> Any:
+        if isinstance(dim, Tensor) or other is not None:
+            pair = arithmetic.maximum if name == "max" else arithmetic.minimum
+            return pair(input, dim if other is None else other)
         input = _of_data(input)
         if dim is None:
             return _extremum(name, name, input, None, False)
@@ -277,93 +273,40 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _arg("argmin", input, dim, keepdim)
 
 
+def _truth(name: str, input: Tensor, dim: Dim, keepdim: bool) -> Tensor:
+    x = check_tensor(name, input).data
+    kernels = input.backend.kernels
+    y = kernels.reduce(name, x, axes(name, dim, x.ndim), keepdim)
+    if x.dtype == dtypes.uint8:  # PyTorch's first bool: it stays uint8
+        y = kernels.cast(y, dtypes.uint8)
+    return Tensor(y, input.backend)
+
+
 def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """True where some element is not 0."""
-    dims = axes("any", dim, input.ndim)
-    return Tensor(input.backend.kernels.reduce("any", input.data, dims, keepdim), input.backend)
+    """True where some element is not 0. bool, but uint8 of uint8."""
+    return _truth("any", input, dim, keepdim)
 
 
 def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """True where every element is not 0; True over nothing."""
-    dims = axes("all", dim, input.ndim)
-    return Tensor(input.backend.kernels.reduce("all", input.data, dims, keepdim), input.backend)
+    """True where every element is not 0; True over nothing. bool, but uint8 of uint8."""
+    return _truth("all", input, dim, keepdim)
 
 
-def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """Sums up to and including each position along `dim`. Integers and bool give int64."""
-    x = check_tensor("cumsum", input) if dtype is None else input.to(dtype)
-    dim = axis("cumsum", dim, x.ndim)
-    if x.ndim == 0:
-        return Cumsum.apply(x.reshape(1)).reshape(())
-    if dim == x.ndim - 1:
-        return Cumsum.apply(x)
-    return Cumsum.apply(x.transpose(dim, -1)).transpose(dim, -1)
+def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum over `dim` of what is not NaN. Integers and bool give int64."""
+    x = check_tensor("nansum", input) if dtype is None else input.to(dtype)
+    if dtypes.is_floating(x.data.dtype):
+        x = x.masked_fill(x.isnan(), 0.0)
+    return sum(x, dim, keepdim, dtype=dtype)
 
 
-def var(
-    input: Tensor,
-    dim: Any = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Tensor:
-    """sum (x - mean)^2 / (n - correction); correction 1 (`unbiased`) by default."""
-    return _variance(input, dim, unbiased, keepdim, correction).to(input.dtype)
-
-
-def _variance(
-    input: Tensor, dim: Any, unbiased: bool, keepdim: bool, correction: float | None
-) -> Tensor:
-    """`var` in the accumulation dtype: squares of half types overflow early."""
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    demand_floating("var", check_tensor("var", input))
-    dims = axes("var", dim, input.ndim)
-    n = math.prod([input.shape[i] for i in dims])
-    less = (1 if unbiased else 0) if correction is None else correction
-    x = input.to(dtypes.accumulation(input.dtype))
-    centred = x - mean(x, dims, True) if dims else x - x
-    degrees = builtins.max(n - less, 0)
-    total = sum(centred.square(), dims, keepdim) if dims else centred.square()
-    return total / degrees if degrees else total * math.nan
-
-
-def std(
-    input: Tensor,
-    dim: Any = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Tensor:
-    """The square root of `var`."""
-    return _variance(input, dim, unbiased, keepdim, correction).sqrt().to(input.dtype)
-
-
-def norm(
-    input: Tensor, p: float | str = 2, dim: Dim = None, keepdim: bool = False, dtype: Any = None
-) -> Tensor:
-    """(sum |x|^p)^(1/p); p may be "fro" (2), inf, -inf or 0. The gradient at 0 is 0."""
-    x = as_floating("norm", input if dtype is None else input.to(dtype))
-    if isinstance(p, str) and p != "fro":
-        raise ArgumentError(f"norm: p is a number or 'fro', not {p!r}.")
-    order = 2.0 if isinstance(p, str) else float(p)
-    size = x.abs()
-    if order == math.inf:
-        return amax(size, dim, keepdim)
-    if order == -math.inf:
-        return amin(size, dim, keepdim)
-    if order == 0:
-        return sum((x != 0).to(x.dtype), dim, keepdim)
-    if order == 1:
-        return sum(size, dim, keepdim)
-    size = size.to(dtypes.accumulation(x.dtype))  # powers of half types overflow early
-    total = sum(size.square() if order == 2 else size**order, dim, keepdim)
-    zero = total.detach() == 0  # the root's slope is infinite there; PyTorch gives 0
-    root = total.masked_fill(zero, 1.0)
-    y = (root.sqrt() if order == 2 else root ** (1 / order)).masked_fill(zero, 0.0)
-    return y.to(x.dtype)
+def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean over `dim` of what is not NaN; NaN where all is. Floating only."""
+    x = check_tensor("nanmean", input) if dtype is None else input.to(dtype)
+    demand_floating("nanmean", x)
+    wide = x.to(dtypes.accumulation(x.data.dtype))
+    known = (~x.isnan()).to(wide.dtype)
+    return (nansum(wide, dim, keepdim) / sum(known, dim, keepdim)).to(x.dtype)
 
 
 def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:

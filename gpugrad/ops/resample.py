@@ -159,6 +159,16 @@ def upsample(
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
+def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` with mode="nearest", by its old name."""
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` with mode="bilinear" and align_corners=True, by its old name."""
+    return interpolate(input, size, scale_factor, "bilinear", True)
+
+
 def _shuffle_factor(name: str, input: Any, factor: int) -> tuple[Tensor, int]:
     x = check_tensor(name, input)
     if x.ndim < 3:

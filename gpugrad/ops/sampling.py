@@ -62,6 +62,38 @@ def channel_dropout(
     return input if factor is ones else input * factor
 
 
+_DEPTH = 1.7580993408473766  # SELU tends to minus this far below zero: its scale times alpha
+
+
+def _alpha_dropout(name: str, input: Tensor, p: float, training: bool, channels: bool) -> Tensor:
+    if not 0.0 <= p <= 1.0:
+        raise ArgumentError(f"{name}: p must be in [0, 1], got {p}.")
+    if not training or p == 0 or check_tensor(name, input).data.size == 0:
+        return input
+    demand_floating(name, input)
+    if p == 1:
+        return input * 0.0
+    shape = input.shape
+    if channels:
+        if input.ndim < 2:
+            raise ShapeError(f"{name}: input must be [N, C, ...]; got {describe(input)}.")
+        shape = (*shape[:2], *[1] * (input.ndim - 2))
+    kept = bernoulli(input.new_empty(shape), 1.0 - p)
+    scale = 1.0 / math.sqrt((_DEPTH * _DEPTH * p + 1.0) * (1.0 - p))
+    return input * (kept * scale) + (kept - (1.0 - p)) * (_DEPTH * scale)
+
+
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False) -> Tensor:
+    """`dropout` that keeps zero mean and unit variance: dropped elements take SELU's lowest value,
+    and all are scaled and shifted (Klambauer et al. 2017)."""
+    return _alpha_dropout("alpha_dropout", input, p, training, channels=False)
+
+
+def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False) -> Tensor:
+    """`alpha_dropout` of whole channels: input [N, C, ...]."""
+    return _alpha_dropout("feature_alpha_dropout", input, p, training, channels=True)
+
+
 def bernoulli(
     input: Tensor, p: float | None = None, *, generator: Generator | None = None
 ) -> Tensor:

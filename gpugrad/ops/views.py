@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import given_sizes
 from ..autograd.function import Function, describe
 from ..autograd.modes import MODE
 from ..errors import ArgumentError, ShapeError
@@ -48,7 +49,10 @@ def repeated(x: Any, shape: tuple[int, ...]) -> Any:
     """A raw array repeated along axes of length 1, without memory."""
     if x.size == 1 and type(x) is np.ndarray and x.dtype.isbuiltin == 1:
         return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))  # 8 times as fast
-    return np.broadcast_to(x, shape)  # dispatches to the array's own library
+    y = np.broadcast_to(x, shape)  # dispatches to the array's own library
+    if type(x) is np.ndarray and x.flags.writeable:
+        y.flags.writeable = True  # a part of it may be written; operands.check_apart guards it
+    return y
 
 
 class Expand(Function):
@@ -70,10 +74,11 @@ def spread(y: Tensor, shape: tuple[int, ...]) -> Tensor:
     return Tensor(repeated(y.data, shape), y.backend)
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """`input` in another shape of as many elements; one size may be -1. A view where one exists."""
     x = check_tensor("reshape", input).data
-    wanted = _complete("reshape", shape_of("reshape", shape), input)
+    sizes = sizes if shape is None else given_sizes("reshape", sizes, shape)
+    wanted = _complete("reshape", shape_of("reshape", sizes), input)
     if not x.flags.c_contiguous and not _viewable(x.shape, x.strides, wanted):
         input = input.contiguous()
     return Reshape.apply(input, shape=wanted)
@@ -158,20 +163,31 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshape(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
+def ravel(input: Tensor) -> Tensor:
+    """All elements in one axis."""
+    return reshape(input, (-1,)) if input.data.size else reshape(input, (0,))
+
+
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Axis `dim` becomes axes of `sizes`; one may be -1."""
+    sizes = shape_of("unflatten", (sizes,))
+    if not sizes:
+        raise ShapeError("unflatten: sizes must not be empty.")
+    if input.ndim == 0:
+        raise ShapeError("unflatten: a 0-d tensor has no axis.")
     dim = axis("unflatten", dim, input.ndim)
     known = math.prod([n for n in sizes if n != -1])
     length = input.shape[dim]
     full = [length // known if n == -1 and known else n for n in sizes]
-    if math.prod(full) != length:
+    if math.prod(full) != length or sizes.count(-1) > 1:
         raise ShapeError(f"unflatten: axis {dim} of length {length} is not {tuple(sizes)}.")
     return reshape(input, (*input.shape[:dim], *full, *input.shape[dim + 1 :]))
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """The axes in the order `dims`."""
-    order = tuple([axis("permute", d, input.ndim) for d in shape_of("permute", dims)])
+    given = shape_of("permute", given_sizes("permute", order, dims))
+    order = tuple([axis("permute", d, input.ndim) for d in given])
     if sorted(order) != list(range(input.ndim)):
         raise ShapeError(f"permute: {order} does not name each of {input.ndim} axes once.")
     return Permute.apply(input, dims=order)
@@ -185,9 +201,6 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     if n:
         order[a], order[b] = b, a
     return Permute.apply(input, dims=tuple(order))
-
-
-swapaxes = transpose
 
 
 def t(input: Tensor) -> Tensor:
@@ -204,6 +217,18 @@ def matrix_transpose(input: Tensor) -> Tensor:
         raise ShapeError(f"mT: at least 2 axes are needed, got {describe(input)}.")
     order = (1, 0) if n == 2 else (*range(n - 2), n - 1, n - 2)
     return Permute.apply(input, dims=order)
+
+
+def adjoint(input: Tensor) -> Tensor:
+    """The last two axes change places: ``x.mH``. Tensors are real, so nothing is conjugated."""
+    return matrix_transpose(input)
+
+
+def conjugate_transpose(input: Tensor) -> Tensor:
+    """The transpose of a matrix: ``x.H``; a 0-d tensor as it is."""
+    if input.ndim not in (0, 2):
+        raise ShapeError(f"H: a matrix is needed, got {describe(input)}. Use .mH or .mT.")
+    return transpose(input, 0, 1) if input.ndim else input
 
 
 def reverse_axes(input: Tensor) -> Tensor:
@@ -287,11 +312,25 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     return reshape(transpose(split, 1, 2), shape)
 
 
-def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """All tensors expanded to their common shape."""
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+    """All tensors (or those of one list) expanded to their common shape."""
+    if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
+        tensors = tuple(tensors[0])
+    found = [check_tensor("broadcast_tensors", x) for x in tensors]
+    shape = _common_shape("broadcast_tensors", [x.shape for x in found])
+    return tuple([expand(x, shape) for x in found])
+
+
+def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
+    """The shape that shapes (an int counts as one of one axis) broadcast to."""
+    given = [shape_of("broadcast_shapes", (n,)) for n in shapes]
+    if any(n < 0 for shape in given for n in shape):
+        raise ShapeError(f"broadcast_shapes: sizes must not be negative, got {given}.")
+    return _common_shape("broadcast_shapes", given)
+
+
+def _common_shape(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     try:
-        shape = np.broadcast_shapes(*[x.shape for x in tensors])
+        return np.broadcast_shapes(*shapes)
     except ValueError:
-        shapes = ", ".join(str(x.shape) for x in tensors)
-        raise ShapeError(f"broadcast_tensors: {shapes} do not broadcast.") from None
-    return tuple([expand(x, shape) for x in tensors])
+        raise ShapeError(f"{name}: {', '.join(map(str, shapes))} do not broadcast.") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends import Array, Kernels
-from ..errors import ArgumentError
 from .buckets import Bucket
 from .optimizer import Group, Optimizer
 
@@ -29,9 +28,14 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
+        self._refuse(differentiable)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -45,12 +49,7 @@ class Adam(Optimizer):
 
     def _check_group(self, group: Group) -> None:
         self._at_least_zero(group, "lr", "eps", "weight_decay")
-        betas = group["betas"]
-        pair = isinstance(betas, (tuple, list)) and len(betas) == 2
-        if not pair or not all(0 <= beta < 1 for beta in betas):
-            raise ArgumentError(
-                f"{type(self).__name__}(betas={betas}): two numbers of at least 0 and below 1"
-            )
+        self._check_betas(group)
 
     def _state_names(self, group: Group) -> tuple[str, ...]:
         if group["amsgrad"]:
@@ -94,6 +93,10 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         super().__init__(
             params,
@@ -103,5 +106,6 @@ class AdamW(Adam):
             weight_decay,
             amsgrad,
             maximize=maximize,
+            differentiable=differentiable,
             decoupled_weight_decay=True,
         )

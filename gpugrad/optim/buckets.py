@@ -1,14 +1,15 @@
 """Buckets: the parameters of one group that one kernel launch steps together.
 
-They share device, dtype and the number of steps taken. The learning rate and that number live on
-the device (`hyper`), so a step reads nothing back and can be captured in a CUDA graph. Parameters
+They share device, dtype and clock: the number of steps taken, and what else a step moves on. The
+learning rate and the clock live on the device (`hyper`), so a step reads nothing back and can be
+captured in a CUDA graph. Parameters
 part ways, without a host read, when one of them gets no gradient in a step: its count stays behind.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import dtype as dtypes
@@ -19,7 +20,7 @@ from ..tensor import Tensor
 
 
 class Bucket:
-    """Parameters with their state arrays, and {learning rate, steps done} on their device."""
+    """Parameters with their state arrays, and {learning rate, *clock} on their device."""
 
     __slots__ = (
         "arrays",
@@ -33,13 +34,16 @@ class Bucket:
         "ticket",
     )
 
-    def __init__(self, params: Sequence[Tensor], states: dict[str, list[Array]]) -> None:
+    def __init__(
+        self, params: Sequence[Tensor], states: dict[str, list[Array]], ticks: int = 1
+    ) -> None:
+        """ticks: how many numbers the clock has."""
         self.params = list(params)
         self.states = states
         self.backend: Backend = params[0].backend
         self.dtype: DType = params[0].dtype
         self.lr = math.nan  # what hyper[0] holds; NaN, which equals no rate: nothing yet
-        self.hyper = self.backend.empty((2,), dtypes.float64)
+        self.hyper = self.backend.empty((1 + ticks,), dtypes.float64)
         self.ticket = filled(self.backend, (1,), dtypes.int32, 0)
         self.read_parameters()
 
@@ -62,37 +66,46 @@ class Bucket:
                 return False
         return True
 
-    def set_steps(self, steps: float) -> None:
-        """Writes the number of steps done."""
-        self.backend.kernels.fill(self.hyper[1:], float(steps))
+    def set_clock(self, values: Sequence[float]) -> None:
+        """Writes the clock: the number of steps done first."""
+        for i, value in enumerate(values, 1):
+            self.backend.kernels.fill(self.hyper[i : i + 1], float(value))
 
-    def steps(self) -> int:
-        """Reads the number of steps done; waits for the device."""
-        return int(self.backend.to_numpy(self.hyper)[1])
+    def clock(self) -> list[float]:
+        """Reads the clock; waits for the device."""
+        values: list[float] = self.backend.to_numpy(self.hyper)[1:].tolist()
+        return values
 
-    def set_lr(self, lr: float) -> None:
-        """Uploads the learning rate; called only when it has changed."""
-        self.backend.kernels.fill(self.hyper[:1], float(lr))
-        self.lr = lr
+    def number(self, i: int) -> Tensor:
+        """Number i of hyper as a tensor of shape (), on the device: 0 is the learning rate."""
+        return Tensor(self.hyper[i : i + 1].reshape(()), self.backend)
 
-    def add_state(self, names: Sequence[str]) -> None:
-        """Makes missing state arrays, zero, of the accumulation dtype; forgets the others."""
+    def set_lr(self, lr: float | Tensor) -> None:
+        """Uploads the learning rate; called only when it has changed, or is a tensor."""
+        if isinstance(lr, Tensor) and lr.backend is self.backend:
+            self.backend.kernels.copy(lr.data.reshape(1), self.hyper[:1])
+        else:
+            self.backend.kernels.fill(self.hyper[:1], float(lr))
+        self.lr = math.nan if isinstance(lr, Tensor) else lr
+
+    def add_state(self, starts: Mapping[str, float]) -> None:
+        """Makes missing state arrays, of the accumulation dtype, full of these; forgets others."""
         dtype = dtypes.accumulation(self.dtype)
         self.states = {
             name: self.states.get(name)
-            or [filled(self.backend, p.shape, dtype, 0) for p in self.params]
-            for name in names
+            or [filled(self.backend, p.shape, dtype, start) for p in self.params]
+            for name, start in starts.items()
         }
 
     def part(self, keep: Sequence[int]) -> Bucket:
         """A bucket of some of the parameters, with their state and the same count of steps."""
         states = {name: [arrays[i] for i in keep] for name, arrays in self.states.items()}
-        new = Bucket([self.params[i] for i in keep], states)
+        new = Bucket([self.params[i] for i in keep], states, len(self.hyper) - 1)
         if new.backend is self.backend:
             self.backend.kernels.copy(self.hyper, new.hyper)
             new.lr = self.lr
         else:
-            new.set_steps(self.steps())
+            new.set_clock(self.clock())
         new._fit_states(self.backend)
         return new
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +16,14 @@ if TYPE_CHECKING:
     from .optimizer import Optimizer
 
 
-def entries(bucket: Bucket, with_count: bool) -> Iterator[tuple[Tensor, dict[str, Any]]]:
-    """(parameter, its state) for each parameter of a bucket."""
-    count = {"step": bucket.steps()} if with_count else {}
+def entries(bucket: Bucket, ticks: Sequence[str]) -> Iterator[tuple[Tensor, dict[str, Any]]]:
+    """(parameter, its state) for each parameter of a bucket; ticks: names of the clock's numbers.
+
+    The number of steps is an int.
+    """
+    count: dict[str, Any] = dict(zip(ticks, bucket.clock(), strict=True)) if ticks else {}
+    if ticks:
+        count["step"] = int(count["step"])
     for i, param in enumerate(bucket.params):
         tensors = {
             name: Tensor(arrays[i], bucket.backend) for name, arrays in bucket.states.items()
@@ -42,18 +47,19 @@ def collect(optimizer: Optimizer) -> dict[str, Any]:
 def load(optimizer: Optimizer, given: dict[str, Any]) -> None:
     """Checks everything, then replaces options, counts and state."""
     where = f"{type(optimizer).__name__}.load_state_dict"
-    if not isinstance(given, dict) or not {"state", "param_groups"} <= given.keys():
-        raise DataError(f"{where}: expected a dict with the keys 'state' and 'param_groups'")
+    _check_layout(where, given)
     groups = given["param_groups"]
-    _check_groups(where, optimizer, groups)
+    check_groups(where, optimizer, groups)
     new_groups, plans = [], []
     for group, saved in zip(optimizer.param_groups, groups, strict=True):
         options = {k: v for k, v in saved.items() if k != "params"}
-        merged = {**options, "params": group["params"]}
+        kept = {k: v for k, v in group.items() if k == "param_names"}
+        merged = {**kept, **options, "params": group["params"]}
         optimizer._check_group(merged)
         names = optimizer._state_names(merged)
+        clock = optimizer._first_clock(merged)
         found = {
-            id(param): _entry(where, index, param, given["state"], names)
+            id(param): _entry(where, index, param, given["state"], names, clock)
             for index, param in zip(saved["params"], group["params"], strict=True)
         }
         new_groups.append(merged)
@@ -65,7 +71,49 @@ def load(optimizer: Optimizer, given: dict[str, Any]) -> None:
         plan.buckets, plan.waiting = buckets, waiting
 
 
-def _check_groups(where: str, optimizer: Optimizer, groups: Any) -> None:
+def load_own(
+    optimizer: Optimizer, given: dict[str, Any], own: dict[Tensor, dict[str, Any]]
+) -> None:
+    """The same for a subclass with its own step: tensors come to their parameter's device, and
+    floating ones, but for "step", to `_state_dtype`."""
+    where = f"{type(optimizer).__name__}.load_state_dict"
+    _check_layout(where, given)
+    check_groups(where, optimizer, given["param_groups"])
+    state: dict[Tensor, dict[str, Any]] = {}
+    for group, saved in zip(optimizer.param_groups, given["param_groups"], strict=True):
+        for index, param in zip(saved["params"], group["params"], strict=True):
+            entry = given["state"].get(index, given["state"].get(str(index)))
+            if entry is not None:
+                state[param] = {
+                    key: _own(value, param, optimizer._state_dtype(param), key)
+                    for key, value in entry.items()
+                }
+    for group, saved in zip(optimizer.param_groups, given["param_groups"], strict=True):
+        group.update({k: v for k, v in saved.items() if k != "params"})
+    own.clear()
+    own.update(state)
+
+
+def _own(value: Any, param: Tensor, dtype: dtypes.DType, key: Any) -> Any:
+    """A copy of a value of a parameter's state, tensors inside it included."""
+    if isinstance(value, dict):
+        return {k: _own(v, param, dtype, k) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_own(v, param, dtype, key) for v in value)
+    if not isinstance(value, Tensor) and not hasattr(value, "shape"):
+        return value
+    host = on_host(value)
+    if dtypes.is_floating(host.dtype) and key != "step":
+        host = host.astype(dtype)
+    return Tensor(param.backend.from_numpy(host), param.backend)
+
+
+def _check_layout(where: str, given: Any) -> None:
+    if not isinstance(given, dict) or not {"state", "param_groups"} <= given.keys():
+        raise DataError(f"{where}: expected a dict with the keys 'state' and 'param_groups'")
+
+
+def check_groups(where: str, optimizer: Optimizer, groups: Any) -> None:
     own = optimizer.param_groups
     if not isinstance(groups, (list, tuple)) or len(groups) != len(own):
         count = len(groups) if isinstance(groups, (list, tuple)) else f"a {type(groups).__name__}"
@@ -87,14 +135,23 @@ def _check_groups(where: str, optimizer: Optimizer, groups: Any) -> None:
 
 
 def _entry(
-    where: str, index: int, param: Tensor, state: dict[Any, Any], names: tuple[str, ...]
-) -> tuple[float, dict[str, Tensor]] | None:
-    """(steps, state tensors) of one parameter, or None if it has not been stepped yet."""
+    where: str,
+    index: int,
+    param: Tensor,
+    state: dict[Any, Any],
+    names: tuple[str, ...],
+    clock: dict[str, float],
+) -> tuple[tuple[float, ...], dict[str, Tensor]] | None:
+    """(clock, state tensors) of one parameter, or None if it has not been stepped yet.
+
+    Optimizers that save no count of steps only ask whether there was one: 1.
+    """
     entry = state.get(index, state.get(str(index)))
-    tensors = {k: v for k, v in (entry or {}).items() if k != "step" and v is not None}
+    tensors = {k: v for k, v in (entry or {}).items() if k not in clock and v is not None}
     if not entry or (names and not tensors):
         return None
     lacking = [name for name in names if name not in tensors]
+    lacking += [name for name in clock if name != "step" and name not in entry]
     if lacking:
         raise DataError(
             f"{where}: the state of parameter {index} lacks {', '.join(lacking)}; it has "
@@ -107,13 +164,14 @@ def _entry(
                 f"{where}: {name} of parameter {index} has shape {tuple(np.shape(tensors[name]))}, "
                 f"the parameter {tuple(param.shape)}"
             )
-    return float(entry.get("step", 1)), {name: tensors[name] for name in names}
+    ticks = tuple(float(entry.get(name, 1)) for name in clock)
+    return ticks, {name: tensors[name] for name in names}
 
 
 def _plan(
     params: list[Tensor], found: dict[int, Any], names: tuple[str, ...]
 ) -> tuple[list[Bucket], list[Tensor]]:
-    """Buckets of parameters with equal device, dtype and count; and those not stepped yet."""
+    """Buckets of parameters with equal device, dtype and clock; and those not stepped yet."""
     together: dict[Any, list[Tensor]] = {}
     waiting = []
     for param in params:
@@ -123,18 +181,28 @@ def _plan(
             key = (param.backend.device, param.dtype, found[id(param)][0])
             together.setdefault(key, []).append(param)
     buckets = []
-    for (_, _, steps), members in together.items():
+    for (_, _, clock), members in together.items():
         states = {
             name: [_array(found[id(param)][1][name], param) for param in members] for name in names
         }
-        bucket = Bucket(members, states)
-        bucket.set_steps(steps)
+        bucket = Bucket(members, states, len(clock))
+        bucket.set_clock(clock)
         buckets.append(bucket)
     return buckets, waiting
 
 
 def _array(value: Any, param: Tensor) -> Any:
     """A copy of a state tensor on the parameter's device, in its accumulation dtype."""
-    host = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
     dtype = dtypes.accumulation(param.dtype)
-    return param.backend.from_numpy(host.astype(dtype, copy=False))
+    return param.backend.from_numpy(on_host(value).astype(dtype, copy=False))
+
+
+def on_host(value: Any) -> np.ndarray[Any, Any]:
+    """A state tensor of ours, of NumPy or of PyTorch (whose bfloat16 NumPy cannot read)."""
+    if isinstance(value, Tensor):
+        return value.detach().numpy()
+    if str(getattr(value, "dtype", "")) == "torch.bfloat16":
+        value = value.float()
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    return np.asarray(value)

@@ -8,49 +8,55 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from ..errors import ArgumentError
+from .combined_schedules import ChainedScheduler, SequentialLR
+from .cyclic import CosineAnnealingWarmRestarts, CyclicLR
 from .one_cycle import OneCycleLR
 from .optimizer import Optimizer
-from .scheduler_base import LRScheduler
+from .plateau import ReduceLROnPlateau
+from .scheduler_base import FunctionSchedule, LRScheduler
 
 __all__ = [
+    "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
     "ExponentialLR",
     "LRScheduler",
     "LambdaLR",
     "LinearLR",
     "MultiStepLR",
+    "MultiplicativeLR",
     "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
     "SequentialLR",
     "StepLR",
 ]
 
 
-class LambdaLR(LRScheduler):
+class LambdaLR(FunctionSchedule):
     """lr = initial_lr * lr_lambda(epoch); one function, or a list with one for each group."""
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
-        last_epoch: int = -1,
-    ) -> None:
-        groups = len(optimizer.param_groups)
-        one = [lr_lambda] * groups if callable(lr_lambda) else list(lr_lambda)
-        if len(one) != groups:
-            raise ArgumentError(f"LambdaLR: {len(one)} functions for {groups} parameter groups")
-        self.lr_lambdas = one
-        super().__init__(optimizer, last_epoch)
+    def get_lr(self) -> list[float]:
+        return [base * f for base, f in zip(self.base_lrs, self._factors(), strict=True)]
+
+
+class MultiplicativeLR(FunctionSchedule):
+    """lr *= lr_lambda(epoch), from epoch 1; one function, or a list with one for each group."""
 
     def get_lr(self) -> list[float]:
-        return [
-            base * f(self.last_epoch)
-            for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)
-        ]
+        if self._initial:
+            return self._current()
+        return [lr * f for lr, f in zip(self._current(), self._factors(), strict=True)]
+
+    def restart(self) -> None:
+        """Goes to epoch 0, and multiplies the learning rates there are by its factor."""
+        self.last_epoch = 0
+        self._set(self.get_lr())
 
 
 class StepLR(LRScheduler):
@@ -67,6 +73,9 @@ class StepLR(LRScheduler):
     def get_lr(self) -> list[float]:
         due = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
         return self._scaled(self.gamma) if due else self._current()
+
+    def _closed_form(self) -> list[float]:
+        return [base * self.gamma ** (self.last_epoch // self.step_size) for base in self.base_lrs]
 
 
 class MultiStepLR(LRScheduler):
@@ -85,6 +94,12 @@ class MultiStepLR(LRScheduler):
     def get_lr(self) -> list[float]:
         times = self.milestones.count(self.last_epoch)
         return self._scaled(self.gamma**times) if times else self._current()
+
+    def _closed_form(self) -> list[float]:
+        return [
+            base * self.gamma ** bisect_right(self.milestones, self.last_epoch)
+            for base in self.base_lrs
+        ]
 
 
 class ConstantLR(LRScheduler):
@@ -108,6 +123,10 @@ class ConstantLR(LRScheduler):
         if self.last_epoch == self.total_iters:
             return self._scaled(1.0 / self.factor) if self.factor else list(self.base_lrs)
         return self._current()
+
+    def _closed_form(self) -> list[float]:
+        factor = 1.0 if self.last_epoch >= self.total_iters else self.factor
+        return [base * factor for base in self.base_lrs]
 
 
 class LinearLR(LRScheduler):
@@ -135,11 +154,16 @@ class LinearLR(LRScheduler):
     def get_lr(self) -> list[float]:
         if self.last_epoch == 0:
             return self._scaled(self.start_factor)
-        if self.last_epoch > self.total_iters:
+        if self._initial or self.last_epoch > self.total_iters:
             return self._current()
         rise = self.end_factor - self.start_factor
         before = self.total_iters * self.start_factor + (self.last_epoch - 1) * rise
         return self._scaled(1.0 + rise / before)
+
+    def _closed_form(self) -> list[float]:
+        rise = self.end_factor - self.start_factor
+        part = min(self.total_iters, self.last_epoch) / self.total_iters
+        return [base * (self.start_factor + rise * part) for base in self.base_lrs]
 
 
 class ExponentialLR(LRScheduler):
@@ -150,7 +174,37 @@ class ExponentialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        return self._scaled(self.gamma) if self.last_epoch > 0 else self._current()
+        begun = self.last_epoch > 0 and not self._initial
+        return self._scaled(self.gamma) if begun else self._current()
+
+    def _closed_form(self) -> list[float]:
+        return [base * self.gamma**self.last_epoch for base in self.base_lrs]
+
+
+class PolynomialLR(LRScheduler):
+    """lr = initial_lr (1 - epoch / total_iters)^power until epoch total_iters, then 0."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_iters: int = 5,
+        power: float = 1.0,
+        last_epoch: int = -1,
+    ) -> None:
+        if total_iters < 1:
+            raise ArgumentError(f"PolynomialLR(total_iters={total_iters}): must be at least 1")
+        self.total_iters, self.power = total_iters, power
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        n, end = self.last_epoch, self.total_iters
+        if self._initial or n == 0 or n > end:
+            return self._current()
+        return self._scaled(((1.0 - n / end) / (1.0 - (n - 1) / end)) ** self.power)
+
+    def _closed_form(self) -> list[float]:
+        left = 1.0 - min(self.total_iters, self.last_epoch) / self.total_iters
+        return [base * left**self.power for base in self.base_lrs]
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -169,7 +223,7 @@ class CosineAnnealingLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         n, end = self.last_epoch, self.T_max
-        if n == 0:
+        if self._initial or n == 0:
             return self._current()
         if (n - 1 - end) % (2 * end) == 0:  # leaving the bottom, where the ratio below is 0 / 0
             rise = (1 - math.cos(math.pi / end)) / 2
@@ -180,62 +234,6 @@ class CosineAnnealingLR(LRScheduler):
         ratio = (1 + math.cos(math.pi * n / end)) / (1 + math.cos(math.pi * (n - 1) / end))
         return [ratio * (lr - self.eta_min) + self.eta_min for lr in self._current()]
 
-
-class SequentialLR(LRScheduler):
-    """One schedule after the other: schedulers[i] runs from milestones[i-1] to milestones[i].
-
-    Warm-up and cosine:  SequentialLR(opt, [LinearLR(opt, 0.01, total_iters=5),
-    CosineAnnealingLR(opt, 95)], milestones=[5]).
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        schedulers: Sequence[LRScheduler],
-        milestones: Sequence[int],
-        last_epoch: int = -1,
-    ) -> None:
-        if not schedulers:
-            raise ArgumentError("SequentialLR: schedulers is empty")
-        if any(s.optimizer is not optimizer for s in schedulers):
-            raise ArgumentError("SequentialLR: every scheduler must be of the given optimizer")
-        if len(milestones) != len(schedulers) - 1:
-            raise ArgumentError(
-                f"SequentialLR: {len(schedulers)} schedulers need {len(schedulers) - 1} "
-                f"milestones, got {len(milestones)}"
-            )
-        self.optimizer = optimizer
-        self._schedulers, self._milestones = list(schedulers), list(milestones)
-        self.last_epoch = last_epoch + 1
-        self._step_count = 0
-        self._schedulers[0].restart()  # the others have set their first values meanwhile
-        self._last_lr = self._schedulers[0].get_last_lr()
-
-    def step(self) -> None:
-        """Goes on by one; at a milestone the next schedule begins at its own epoch 0."""
-        self.last_epoch += 1
-        index = bisect_right(self._milestones, self.last_epoch)
-        scheduler = self._schedulers[index]
-        if index > 0 and self._milestones[index - 1] == self.last_epoch:
-            scheduler.restart()
-        else:
-            scheduler.step()
-        self._last_lr = scheduler.get_last_lr()
-
-    def restart(self) -> None:
-        """Goes to epoch 0 of the first schedule."""
-        self.last_epoch = 0
-        self._schedulers[0].restart()
-        self._last_lr = self._schedulers[0].get_last_lr()
-
-    def state_dict(self) -> dict[str, Any]:
-        """The numbers of this schedule and of each inside."""
-        state = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "_schedulers")}
-        return {**state, "_schedulers": [s.state_dict() for s in self._schedulers]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on where another SequentialLR of the same schedules stood."""
-        own = dict(state_dict)
-        for scheduler, state in zip(self._schedulers, own.pop("_schedulers"), strict=True):
-            scheduler.load_state_dict(state)
-        self.__dict__.update(own)
+    def _closed_form(self) -> list[float]:
+        high = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
+        return [self.eta_min + (base - self.eta_min) * high for base in self.base_lrs]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import ArgumentError
 from .optimizer import Optimizer
-from .scheduler_base import LRScheduler
+from .scheduler_base import LRScheduler, check_optimizer, per_group, set_momentum, uses_betas
 
 
 class OneCycleLR(LRScheduler):
@@ -38,6 +38,7 @@ class OneCycleLR(LRScheduler):
         three_phase: bool = False,
         last_epoch: int = -1,
     ) -> None:
+        check_optimizer("OneCycleLR", optimizer)
         if anneal_strategy not in ("cos", "linear"):
             raise ArgumentError(
                 f"OneCycleLR(anneal_strategy={anneal_strategy!r}): 'cos' or 'linear'"
@@ -61,32 +62,21 @@ class OneCycleLR(LRScheduler):
     ) -> None:
         if last_epoch != -1:
             return
-        tops = _per_group(optimizer, "max_lr", max_lr)
+        tops = per_group("OneCycleLR", optimizer, "max_lr", max_lr)
         for group, top in zip(optimizer.param_groups, tops, strict=True):
             group["initial_lr"] = top / div
             group["max_lr"] = top
             group["min_lr"] = group["initial_lr"] / final_div
 
     def _start_momentum(self, optimizer: Optimizer, base: Any, top: Any, last_epoch: int) -> None:
-        self._uses_betas = "betas" in optimizer.defaults
-        if not self._uses_betas and "momentum" not in optimizer.defaults:
-            raise ArgumentError(
-                f"OneCycleLR(cycle_momentum=True): {type(optimizer).__name__} has neither momentum "
-                "nor betas; pass cycle_momentum=False"
-            )
+        self._uses_betas = uses_betas("OneCycleLR", optimizer)
         if last_epoch != -1:
             return
-        low = _per_group(optimizer, "base_momentum", base)
-        high = _per_group(optimizer, "max_momentum", top)
+        low = per_group("OneCycleLR", optimizer, "base_momentum", base)
+        high = per_group("OneCycleLR", optimizer, "max_momentum", top)
         for group, small, large in zip(optimizer.param_groups, low, high, strict=True):
-            self._put_momentum(group, large)
+            set_momentum(group, self._uses_betas, large)
             group["base_momentum"], group["max_momentum"] = small, large
-
-    def _put_momentum(self, group: dict[str, Any], value: float) -> None:
-        if self._uses_betas:
-            group["betas"] = (value, *group["betas"][1:])
-        else:
-            group["momentum"] = value
 
     def _anneal(self, start: float, end: float, part: float) -> float:
         if self.anneal_strategy == "linear":
@@ -115,7 +105,8 @@ class OneCycleLR(LRScheduler):
             if self.cycle_momentum:
                 high, low = group["max_momentum"], group["base_momentum"]
                 path = [high, low, high, high]
-                self._put_momentum(group, self._anneal(path[i], path[i + 1], part))
+                momentum = self._anneal(path[i], path[i + 1], part)
+                set_momentum(group, self._uses_betas, momentum)
         return rates
 
 
@@ -127,12 +118,3 @@ def _total_steps(total: int | None, epochs: int | None, per_epoch: int | None) -
     if not isinstance(total, int) or total < 1:
         raise ArgumentError(f"OneCycleLR: the number of steps must be a positive int, got {total}")
     return total
-
-
-def _per_group(optimizer: Optimizer, name: str, value: Any) -> list[float]:
-    groups = len(optimizer.param_groups)
-    if isinstance(value, (list, tuple)):
-        if len(value) != groups:
-            raise ArgumentError(f"OneCycleLR({name}): {len(value)} values for {groups} groups")
-        return list(value)
-    return [value] * groups

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,11 +11,13 @@ import numpy as np
 from .. import dtype as dtypes
 from ..autograd import enable_grad
 from ..backends import Array, Kernels
+from ..dtype import DType
 from ..errors import ArgumentError, DTypeError, GraphError
-from ..nn.parameter import zero_gradient
+from ..nn.parameter import is_lazy, zero_gradient
 from ..tensor import Tensor
 from . import checkpoint
 from .buckets import Bucket, split
+from .hooks import HookMethods
 
 Group = dict[str, Any]
 
@@ -29,17 +32,26 @@ class Plan:
         self.waiting = list(params)
 
 
-class Optimizer:
+class Optimizer(HookMethods):
     """Base of all optimizers.
 
     params: an iterable of parameters, or of dictionaries ("groups") with the key "params" and
-    options of their own; missing options are taken from `defaults`.
+    options of their own; missing options are taken from `defaults`. With (name, parameter) pairs,
+    as of named_parameters(), the names are kept in the group's "param_names".
 
     A step is one kernel launch for each group (and each dtype and device in it). A parameter whose
     `grad` is None is passed over and its step count stays. State of float16 and bfloat16
     parameters is kept in float32. Writing to `group["lr"]` and other options takes effect at once.
 
-    Subclasses give `_state_names` and `_launch`.
+    Gradients add up in `grad` until zero_grad(): backward() of several small batches, each loss
+    divided by their number, and one step() are a step of the large batch.
+
+    lr may be a tensor of one element: it is then read on its device in every step. PyTorch's
+    choices between its implementations (foreach, fused, capturable) are accepted and change
+    nothing: every step here is fused and can be captured.
+
+    Subclasses here give `_state_names` and `_launch`. One that writes its own `step` finds a
+    dictionary for each parameter in `state`, empty at first, which state_dict takes along.
     """
 
     _count_in_state: ClassVar[bool] = True  # whether state_dict has "step", as PyTorch's class does
@@ -51,6 +63,7 @@ class Optimizer:
         self.step_count = 0
         self._operation = f"{type(self).__name__}.step"
         self._plans: list[Plan] = []
+        self._own_state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         groups = list(params)
         if not groups:
             raise ArgumentError(
@@ -69,6 +82,18 @@ class Optimizer:
         """Names of the state tensors that each parameter has under these options."""
         raise NotImplementedError
 
+    def _first_state(self, group: Group, name: str) -> float:
+        """What a state tensor is full of before the first step."""
+        return 0.0
+
+    def _state_dtype(self, param: Tensor) -> DType:
+        """Of floating tensors that are loaded into the state of a subclass with its own step."""
+        return param.dtype
+
+    def _first_clock(self, group: Group) -> dict[str, float]:
+        """Names and first values of what a step moves on: the count of steps, and more."""
+        return {"step": 0.0}
+
     def _launch(
         self, kernels: Kernels, group: Group, bucket: Bucket, p: list[Array], g: list[Array]
     ) -> None:
@@ -77,15 +102,32 @@ class Optimizer:
 
     def _check_group(self, group: Group) -> None:
         """Raises ArgumentError for options out of range."""
-        self._at_least_zero(group, "lr", "weight_decay")
+        self._at_least_zero(group, *(n for n in ("lr", "weight_decay") if n in group))
 
     def _at_least_zero(self, group: Group, *names: str) -> None:
         for name in names:
             value = group[name]
+            if name == "lr" and isinstance(value, Tensor) and value.numel() == 1:
+                continue
             if not (isinstance(value, (int, float, np.number)) and value >= 0):
                 raise ArgumentError(
                     f"{type(self).__name__}({name}={value!r}): must be a number of at least 0"
                 )
+
+    def _check_betas(self, group: Group) -> None:
+        betas = group["betas"]
+        pair = isinstance(betas, (tuple, list)) and len(betas) == 2
+        if not pair or not all(0 <= beta < 1 for beta in betas):
+            raise ArgumentError(
+                f"{type(self).__name__}(betas={betas}): two numbers of at least 0 and below 1"
+            )
+
+    def _refuse(self, differentiable: bool) -> None:
+        if differentiable:
+            raise ArgumentError(
+                f"{type(self).__name__}(differentiable=True): a step changes the parameters "
+                "outside the graph; to differentiate through one, write it with tensor operations"
+            )
 
     # ---- groups ------------------------------------------------------------------------------
 
@@ -100,9 +142,18 @@ class Optimizer:
             _check_iterable(type(self).__name__, params)
         params = [params] if isinstance(params, Tensor) else list(params)
         group = {**param_group, "params": params}
+        if any(isinstance(p, tuple) and len(p) == 2 for p in params):
+            group.update(_named(type(self).__name__, params))
+            params = group["params"]
         for name, default in self.defaults.items():
             group.setdefault(name, default)
         self._check_params(params)
+        for other in self.param_groups[:1]:
+            if ("param_names" in other) != ("param_names" in group):
+                raise ArgumentError(
+                    f"{type(self).__name__}: all groups need names, or none; give each group "
+                    "named_parameters(), or each parameters()"
+                )
         self._check_group(group)
         self.param_groups.append(group)
         self._plans.append(Plan(params))
@@ -112,10 +163,11 @@ class Optimizer:
         seen = {id(p) for group in self.param_groups for p in group["params"]}
         for i, p in enumerate(params):
             if not isinstance(p, Tensor):
-                hint = "; give the parameters without their names"
-                raise TypeError(
-                    f"{name}: params[{i}] is a {type(p).__name__}, not a Tensor"
-                    f"{hint if isinstance(p, tuple) else ''}"
+                raise TypeError(f"{name}: params[{i}] is a {type(p).__name__}, not a Tensor")
+            if is_lazy(p):
+                raise ArgumentError(
+                    f"{name}: params[{i}] is an {type(p).__name__}, which has no shape yet; call "
+                    "the lazy module once, with a batch, before making the optimizer"
                 )
             if not p.is_leaf:
                 raise GraphError(
@@ -152,9 +204,8 @@ class Optimizer:
                 loss = closure()
         for group, plan in zip(self.param_groups, self._plans, strict=True):
             if plan.waiting:
-                _admit(plan)
+                _admit(plan, list(self._first_clock(group).values()))
             self._step_group(group, plan)
-        self.step_count += 1
         return loss
 
     def _step_group(self, group: Group, plan: Plan) -> None:
@@ -162,9 +213,9 @@ class Optimizer:
         lr = group["lr"]
         for bucket in _current(plan):
             if tuple(bucket.states) != names:
-                self._change_state(bucket, names)
+                self._change_state(bucket, {name: self._first_state(group, name) for name in names})
             grads = bucket.gradients()
-            if bucket.lr != lr:
+            if isinstance(lr, Tensor) or bucket.lr != lr:
                 bucket.set_lr(lr)
             kernels = bucket.backend.kernels
             if not bucket.strided:
@@ -179,8 +230,8 @@ class Optimizer:
             for p in bucket.params:
                 p._counter.changed(self._operation)
 
-    def _change_state(self, bucket: Bucket, names: tuple[str, ...]) -> None:
-        bucket.add_state(names)
+    def _change_state(self, bucket: Bucket, starts: dict[str, float]) -> None:
+        bucket.add_state(starts)
 
     # ---- state -------------------------------------------------------------------------------
 
@@ -188,14 +239,21 @@ class Optimizer:
     def state(self) -> dict[Tensor, dict[str, Any]]:
         """Parameter -> {"step": count, name: tensor, ...}; the tensors are the live ones.
 
-        Reading it waits for the device, where the counts are.
+        Reading it waits for the device, where the counts are. Of a subclass with its own `step`:
+        whatever that puts in.
         """
+        if type(self)._launch is Optimizer._launch:
+            return self._own_state
         return {
             param: entry
-            for plan in self._plans
+            for group, plan in zip(self.param_groups, self._plans, strict=True)
             for bucket in plan.buckets
-            for param, entry in checkpoint.entries(bucket, self._count_in_state)
+            for param, entry in checkpoint.entries(bucket, self._ticks(group))
         }
+
+    def _ticks(self, group: Group) -> tuple[str, ...]:
+        """Names of the clock's numbers in the state."""
+        return tuple(self._first_clock(group)) if self._count_in_state else ()
 
     def state_dict(self) -> dict[str, Any]:
         """{"state": {index: {"step": ..., ...}}, "param_groups": [{options, "params": indices}]}.
@@ -209,7 +267,10 @@ class Optimizer:
 
         Raises DataError, changing nothing, when groups or shapes do not fit.
         """
-        checkpoint.load(self, state_dict)
+        if type(self)._launch is Optimizer._launch:
+            checkpoint.load_own(self, state_dict, self._own_state)
+        else:
+            checkpoint.load(self, state_dict)
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -237,8 +298,15 @@ def _check_iterable(name: str, params: Any) -> None:
     raise TypeError(f"{name}(params): expected an iterable of parameters, got {got}")
 
 
-def _admit(plan: Plan) -> None:
-    """Parameters with their first gradient get buckets of their own, with no steps done."""
+def _named(name: str, pairs: list[Any]) -> Group:
+    """Names and parameters of (name, parameter) pairs."""
+    if not all(isinstance(p, tuple) and len(p) == 2 for p in pairs):
+        raise ArgumentError(f"{name}: all parameters need a name, or none")
+    return {"params": [p for _, p in pairs], "param_names": [name for name, _ in pairs]}
+
+
+def _admit(plan: Plan, clock: Sequence[float]) -> None:
+    """Parameters with their first gradient get buckets of their own, with this clock."""
     ready: dict[Any, list[Tensor]] = {}
     waiting = []
     for p in plan.waiting:
@@ -248,8 +316,8 @@ def _admit(plan: Plan) -> None:
             ready.setdefault((p.backend.device, p.dtype), []).append(p)
     plan.waiting = waiting
     for params in ready.values():
-        bucket = Bucket(params, {})
-        bucket.set_steps(0)
+        bucket = Bucket(params, {}, len(clock))
+        bucket.set_clock(clock)
         plan.buckets.append(bucket)
 
 

@@ -32,7 +32,11 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
+        self._refuse(differentiable)
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -54,10 +58,10 @@ class SGD(Optimizer):
     def _state_names(self, group: Group) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] != 0 else ()
 
-    def _change_state(self, bucket: Bucket, names: tuple[str, ...]) -> None:
+    def _change_state(self, bucket: Bucket, starts: dict[str, float]) -> None:
         """A momentum switched on later begins with the gradient, as in a first step."""
-        super()._change_state(bucket, names)
-        bucket.set_steps(0)
+        super()._change_state(bucket, starts)
+        bucket.set_clock((0.0,))
 
     def _launch(
         self, kernels: Kernels, group: Group, bucket: Bucket, p: list[Array], g: list[Array]

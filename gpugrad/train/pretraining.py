@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpugrad import models
+import numpy as np
+
+from gpugrad import models, no_grad, tensor
 from gpugrad.data.dataset import Subset
 from gpugrad.data.loader import DataLoader
 from gpugrad.errors import ArgumentError, DataError
@@ -168,6 +170,7 @@ def _fit(
     device = next(model.parameters()).device
     length = options.max_length or recipe.max_length
     pairs = SegmentPairs(train, tokenizer, length)
+    _expect_frequencies(model, pairs.store.ids)
     size = min(options.batch_size or 1, len(pairs))
     loader = batches_on(DataLoader(pairs, size, shuffle=True, **_collated(tokenizer)), device)
     # Held-out pairs and masks are drawn once, so that epochs can be compared.
@@ -184,6 +187,17 @@ def _fit(
         flush=True,
     )
     return trainer.fit(loader, options.epochs or 0)
+
+
+def _expect_frequencies(model: Any, ids: np.ndarray[Any, Any]) -> None:
+    """The head's bias begins at the logarithm of each token's frequency (one more than counted).
+
+    Learning these would take the first epochs, and bend the embeddings, which are its weights.
+    """
+    bias = model.cls.predictions.bias
+    counts = np.bincount(ids, minlength=len(bias)) + 1
+    with no_grad():
+        bias.copy_(tensor(np.log(counts / counts.sum()), dtype=bias.dtype, device=bias.device))
 
 
 def _collated(tokenizer: Tokenizer) -> dict[str, Any]:

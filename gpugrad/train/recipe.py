@@ -27,6 +27,13 @@ OPTIMIZERS: dict[str, tuple[type[optim.Optimizer], dict[str, Any]]] = {
     "adamw": (optim.AdamW, {"lr": 1e-3}),
     "rmsprop": (optim.RMSprop, {"lr": 1e-3}),
     "sgd": (optim.SGD, {"lr": 0.05, "momentum": 0.9}),
+    "adagrad": (optim.Adagrad, {"lr": 1e-2}),
+    "adadelta": (optim.Adadelta, {"lr": 1.0}),
+    "adamax": (optim.Adamax, {"lr": 2e-3}),
+    "nadam": (optim.NAdam, {"lr": 1e-3}),
+    "radam": (optim.RAdam, {"lr": 1e-3}),
+    "lion": (optim.Lion, {"lr": 2e-4}),
+    "lamb": (optim.LAMB, {"lr": 5e-3}),
 }
 SCHEDULES = ("cosine", "constant", "triangle")
 

@@ -75,9 +75,9 @@ class TextRecipe(Recipe):
     clip: float | None = 1.0
 
     def make_optimizer(self, options: Options, model: Module) -> optim.Optimizer:
-        """With AdamW matrices alone decay; biases and the weights of norms do not."""
+        """With decoupled decay, matrices alone decay; biases and the weights of norms do not."""
         kind, arguments = self.optimizer_arguments(options)
-        if kind is not optim.AdamW:
+        if kind not in (optim.AdamW, optim.Lion, optim.LAMB):
             return kind(model.parameters(), **arguments)
         trained = [p for p in model.parameters() if p.requires_grad]
         matrices = [p for p in trained if p.ndim > 1]

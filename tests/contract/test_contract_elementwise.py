@@ -28,7 +28,7 @@ from gpugrad.backends import Backend, reference
 UNARY, BINARY = functors("UNARY"), functors("BINARY")
 PARAMETERS = {
     "leaky_relu": (0.1, 0.0),
-    "elu": (1.5, 0.0),
+    "elu": (1.5, 0.75),
     "softplus": (2.0, 5.0),
     "clamp": (-1.0, 2.0),
 }
@@ -41,6 +41,7 @@ CANCELS = {"gelu_tanh"}
 # The derivative of these is a difference, so the error is one of dy.
 GRADIENTS = {"gelu_grad", "gelu_tanh_grad", "silu_grad"}
 STEPS = {"floor", "ceil", "round", "trunc", "sign", "isnan", "isinf", "isfinite", "logical_not"}
+STEPS |= {"signbit"}
 
 
 def every_value(dtype: str) -> np.ndarray:
@@ -120,19 +121,91 @@ def check_binary(
     if not dtypes.is_floating(dtypes.as_dtype(dtype)):
         check(backend, got, reference.binary(name, a, b))
         return
-    if name in ("remainder", "floor_divide"):  # jump where the quotient is whole: own precision
+    if name in ("remainder", "floor_divide", "fmod"):  # jump at whole quotients: own precision
         check(backend, got, reference.binary(name, a, b), 0)
         return
     expected = reference.binary(name, wide(a), wide(b))
     eps = epsilon(dtype)
     error = None
-    if name in ("pow", "atan2") or name.endswith("_grad"):
+    if name in ("pow", "atan2", "hypot") or name.endswith("_grad"):
         moved = reference.binary(name, wide(a), wide(b) * (1 + eps))
         with np.errstate(invalid="ignore"):
             error = ULPS * (eps * np.abs(expected) + np.abs(moved - expected))
         if name in GRADIENTS:
             error += ULPS * eps * np.abs(wide(a))
     check(backend, got, expected, error, bool if expected.dtype == bool else dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATING)
+def test_signs_of_zero_and_nan(backend: Backend, dtype: str) -> None:
+    """signbit sees them, copysign gives them on."""
+    d = dtypes.as_dtype(dtype)
+    signs = np.array([0.0, -0.0, np.nan, -np.nan, 1.0, -1.0, np.inf, -np.inf]).astype(d)
+    negative = np.array([False, True] * 4)
+    kernels, y = backend.kernels, backend.from_numpy(signs)
+    check(backend, kernels.unary("signbit", y), negative)
+    for magnitude in (0.0, 2.5, np.inf):
+        x = backend.from_numpy(np.full(8, -magnitude).astype(d))
+        signed = kernels.binary("copysign", x, y)
+        check(backend, signed, np.where(negative, -magnitude, magnitude).astype(d))
+        check(backend, kernels.unary("signbit", signed), negative)
+
+
+@pytest.mark.parametrize("dtype", FLOATING)
+def test_hypot_does_not_overflow(backend: Backend, dtype: str) -> None:
+    """3-4-5 triangles near the ends of the range, and infinity beats NaN."""
+    d = dtypes.as_dtype(dtype)
+    top = 2.0 ** {"float16": 12, "float64": 1020}.get(dtype, 124)
+    bottom = 2.0 ** {"float16": -20, "float64": -1000}.get(dtype, -110)
+    a = np.array([3 * top, -3 * bottom, np.inf, np.nan, np.nan, 0.0]).astype(d)
+    b = np.array([-4 * top, 4 * bottom, np.nan, -np.inf, 1.0, -0.0]).astype(d)
+    expected = np.array([5 * top, 5 * bottom, np.inf, np.inf, np.nan, 0.0])
+    got = backend.kernels.binary("hypot", backend.from_numpy(a), backend.from_numpy(b))
+    check(backend, got, expected, ULPS * epsilon(dtype) * np.abs(expected), dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATING)
+def test_fmod_of_large_quotients(backend: Backend, dtype: str) -> None:
+    """Exact however large the quotient; nothing is left of infinity or over zero."""
+    d = dtypes.as_dtype(dtype)
+    a = np.array([6e4, -6e4, 5.5, -5.5, 3.0, np.inf, 1.0, -0.0, 6e4]).astype(d)
+    b = np.array([3.0, 0.7, 2.0, -2.0, np.inf, 2.0, 0.0, 3.0, 1e-3]).astype(d)
+    with np.errstate(invalid="ignore"):
+        expected = np.fmod(wide(a), wide(b))
+    got = backend.kernels.binary("fmod", backend.from_numpy(a), backend.from_numpy(b))
+    check(backend, got, expected, 0, dtype)
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_erfinv_inverts_erf(backend: Backend, dtype: str) -> None:
+    """Also next to 1: 1 - |x| is exact there, so one rounding of it, or of a small x, is all that
+    may move the result, by erfinv'(x) times that."""
+    d, eps = dtypes.as_dtype(dtype), epsilon(dtype)
+    tail = 1 - 2.0 ** -np.arange(1.0, 24.0 if dtype == "float32" else 53.0)
+    x = np.concatenate([tail, -tail, np.linspace(-0.999, 0.999, 301)]).astype(d)
+    y = reference.unary("erfinv", wide(x))
+    slope = np.sqrt(np.pi) / 2 * np.exp(y * y)
+    got = backend.kernels.unary("erfinv", backend.from_numpy(x))
+    moved = slope * np.minimum(np.abs(wide(x)), 1 - np.abs(wide(x)))
+    check(backend, got, y, ULPS * eps * (np.abs(y) + moved), dtype)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_shifts_out_of_range(backend: Backend, dtype: str) -> None:
+    """By less than 0, the width or more: 0, or what the sign fills with."""
+    d = dtypes.as_dtype(dtype)
+    bits = 8 * d.itemsize
+    by = [0, 1, bits - 1, bits, bits + 1, 100] + ([-1, -100] if dtype != "uint8" else [])
+    x = np.array([1, 5, np.iinfo(d).max, np.iinfo(d).min, *([-1, -6] if dtype != "uint8" else [])])
+    a, b = (m.ravel().astype(d) for m in np.meshgrid(x, by))
+    inside = (b >= 0) & (b < bits)
+    shift = np.where(inside, b, 0).astype(d)
+    for name, within, beyond in (
+        ("shift_left", np.left_shift(a, shift), np.zeros_like(a)),
+        ("shift_right", np.right_shift(a, shift), np.where(a < 0, -1, 0).astype(d)),
+    ):
+        got = backend.kernels.binary(name, backend.from_numpy(a), backend.from_numpy(b))
+        check(backend, got, np.where(inside, within, beyond))
 
 
 PAIRS = [

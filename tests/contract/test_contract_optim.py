@@ -12,7 +12,7 @@ from contract_tools import FLOATING, check, epsilon, random_walk, values, wide
 from gpugrad import dtype as dtypes
 from gpugrad.backends import Backend, reference
 
-SHAPES = [(3,), (17, 5), (0,), (), (2000,), (1, 1)]
+SHAPES = [(3,), (17, 5), (0,), (), (2000,), (1, 1), (0, 3)]
 STEPS = 3
 LR = 0.01
 
@@ -22,12 +22,19 @@ def buffers(count: int, dtype: Any) -> list[np.ndarray]:
 
 
 def hold(
-    backend: Backend, step: str, dtype: str, used: list[bool], options: tuple[Any, ...]
+    backend: Backend,
+    step: str,
+    dtype: str,
+    used: list[bool],
+    options: tuple[Any, ...],
+    start: tuple[float, ...] = (LR, 0.0),
+    ulps: int = 16,
 ) -> None:
     """Three steps here and in the specification; `used` says which state buffers there are.
 
     The inputs of every step are this device's own, so errors do not pile up: a step makes about
     ten roundings of p, of the step and of each buffer, each of them an ulp of its magnitude.
+    start: hyper before them. What is behind the count there is a product of a few roundings, too.
     """
     __tracebackhide__ = True
     state_dtype = dtypes.accumulation(dtypes.as_dtype(dtype))
@@ -35,7 +42,7 @@ def hold(
     state = [buffers(len(SHAPES) if use else 0, state_dtype) for use in used]
     device_params = [backend.from_numpy(p) for p in params]
     device_state = [[backend.from_numpy(s) for s in group] for group in state]
-    hyper = np.array([LR, 0.0])
+    hyper = np.array(start)
     device_hyper = backend.from_numpy(hyper)
     ticket = backend.from_numpy(np.zeros(1, np.int32))
     for number in range(STEPS):
@@ -49,13 +56,14 @@ def hold(
         getattr(backend.kernels, step)(
             device_params, device_grads, *device_state, device_hyper, ticket, *options
         )
-        eps = 16 * epsilon(dtype)
+        eps = ulps * epsilon(dtype)
         for p, q, old in zip(device_params, exact, before, strict=True):
             check(backend, p, q, eps * (np.abs(wide(old)) + np.abs(q - wide(old)) + LR), dtype)
         for group, exact_group in zip(device_state, exact_state, strict=True):
             for s, t in zip(group, exact_group, strict=True):
                 check(backend, s, t, eps * (np.abs(t) + 1), state_dtype)
-        check(backend, device_hyper, hyper)
+        check(backend, device_hyper[:2], hyper[:2])
+        check(backend, device_hyper[2:], hyper[2:], 4 * epsilon("float64") * hyper[2:])
         check(backend, ticket, np.zeros(1, np.int32))
 
 
@@ -83,6 +91,85 @@ def test_rmsprop_step(backend: Backend, dtype: str, centered: bool) -> None:
     for decay, momentum, maximize in ((0.0, 0.0, False), (0.1, 0.9, False), (0.1, 0.0, True)):
         options = (0.9, 1e-1, decay, momentum, maximize)
         hold(backend, "rmsprop_step", dtype, [True, centered, momentum != 0], options)
+
+
+ADAPTIVE: dict[str, tuple[int, tuple[tuple[Any, ...], ...]]] = {
+    "adagrad_step": (1, ((0.0, 1e-2, 0.0), (0.3, 1e-2, 0.1))),
+    "adadelta_step": (2, ((0.9, 1e-2, 0.0), (0.5, 1e-2, 0.1))),
+    "adamax_step": (2, ((0.9, 0.999, 1e-3, 0.0), (0.5, 0.9, 1e-3, 0.1))),
+    "nadam_step": (
+        2,
+        (
+            (0.9, 0.999, 1e-3, 0.0, 4e-3, False),
+            (0.9, 0.999, 1e-3, 0.1, 0.5, False),
+            (0.9, 0.99, 1e-3, 0.1, 4e-3, True),
+        ),
+    ),
+    "radam_step": (
+        2,
+        ((0.9, 0.9, 1e-3, 0.0, False), (0.5, 0.9, 1e-3, 0.1, False), (0.9, 0.9, 1e-3, 0.1, True)),
+    ),
+    "lion_step": (1, ((0.9, 0.99, 0.0), (0.5, 0.9, 0.1))),
+}
+"""Step -> (state buffers, options without maximize)."""
+
+
+@pytest.mark.parametrize("dtype", FLOATING)
+@pytest.mark.parametrize("step", ADAPTIVE)
+def test_adaptive_step(backend: Backend, step: str, dtype: str) -> None:
+    """RAdam: from its fourth step, so that the sixth is the first one rectified; the rectifying
+    factor is a difference of numbers about ten times as large."""
+    count, choices = ADAPTIVE[step]
+    start = {"nadam_step": (LR, 0.0, 1.0), "radam_step": (LR, 4.0)}.get(step, (LR, 0.0))
+    for options, maximize in itertools.product(choices, (False, True)):
+        ulps = 160 if step == "radam_step" else 16
+        hold(backend, step, dtype, [True] * count, (*options, maximize), start, ulps)
+
+
+@pytest.mark.parametrize("step", ADAPTIVE)
+def test_nan_and_zero_gradients(backend: Backend, step: str) -> None:
+    """NaN reaches the parameter and every state buffer; a neighbour's gradient of 0 moves nothing
+    (Adamax and RAdam, with no eps, divide by no 0)."""
+    count, choices = ADAPTIVE[step]
+    p = backend.from_numpy(np.ones(300, np.float32))
+    grad = np.zeros(300, np.float32)
+    grad[7] = np.nan
+    states = [backend.from_numpy(np.zeros(300, np.float32)) for _ in range(count)]
+    hyper = np.array([LR, 0.0, 1.0])[: 3 if step == "nadam_step" else 2]
+    args = ([p], [backend.from_numpy(grad)], *([s] for s in states), backend.from_numpy(hyper))
+    ticket = backend.from_numpy(np.zeros(1, np.int32))
+    getattr(backend.kernels, step)(*args, ticket, *choices[0], False)
+    expected = np.where(np.isnan(grad), grad, 1)
+    np.testing.assert_array_equal(backend.to_numpy(p), expected)
+    for state in states:
+        np.testing.assert_array_equal(np.isnan(backend.to_numpy(state)), np.isnan(grad))
+
+
+@pytest.mark.parametrize("step", ADAPTIVE)
+def test_long_lists_count_one_step(backend: Backend, step: str) -> None:
+    """More arrays than one launch takes; none; and state buffers that are missing."""
+    count, choices = ADAPTIVE[step]
+    hyper = np.array([LR, 4.0, 0.5])[: 3 if step == "nadam_step" else 2]
+    params = [values((5,), "float32", i) for i in range(300)]
+    grads = [values((5,), "float32", 1000 + i) for i in range(300)]
+    exact = [wide(p) for p in params]
+    zeros = [[np.zeros(5, np.float32) for _ in params] for _ in range(count)]
+    placed, own = [backend.from_numpy(p) for p in params], backend.from_numpy(hyper)
+    ticket = backend.from_numpy(np.zeros(1, np.int32))
+    states = [[backend.from_numpy(z) for z in group] for group in zeros]
+    kernel = getattr(backend.kernels, step)
+    options = (*choices[0], False)
+    kernel(placed, [backend.from_numpy(g) for g in grads], *states, own, ticket, *options)
+    wide_state = [[wide(z) for z in group] for group in zeros]
+    spec = getattr(reference, step)
+    spec(exact, [wide(g) for g in grads], *wide_state, hyper, None, *options)
+    for p, q in zip(placed, exact, strict=True):
+        check(backend, p, q, 160 * epsilon("float32") * (np.abs(q) + LR), np.float32)
+    kernel([], [], *([] for _ in states), own, ticket, *options)
+    spec([], [], *([] for _ in states), hyper, None, *options)
+    check(backend, own, hyper, 4 * epsilon("float64") * hyper)
+    with pytest.raises(ValueError, match=f"{step}.*state buffers is missing"):
+        kernel(placed, placed, *([] for _ in states), own, ticket, *options)
 
 
 def test_steps_of_nothing(backend: Backend) -> None:

@@ -1,4 +1,4 @@
-"""reduce and cumsum of every device against the specification."""
+"""reduce and scan of every device against the specification."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from contract_tools import (
 
 from gpugrad import dtype as dtypes
 from gpugrad.backends import Backend, reference
+from gpugrad.errors import ArgumentError
 
 ARITHMETIC = ("sum", "mean", "prod")
 SHAPES = [(1,), (7,), (33, 70), (3, 5, 19), (2, 1, 3, 1, 5), (5000,), (3, 1100), (1100, 3)]
@@ -129,21 +130,103 @@ def test_reduce_half_does_not_stall(backend: Backend, dtype: str) -> None:
     check(backend, backend.kernels.reduce("sum", x, (0,), False), np.float64(20000), 0, dtype)
 
 
+# ---- scan ----------------------------------------------------------------------------------------
+
+#: Rows of a warp, of a block, and cut into parts of 8192: one that a block fills, one with a rest.
+SCANNED = [(1,), (7,), (0,), (4, 0), (5000,), (3, 5, 130), (700, 2), (2, 16384), (20011,)]
+
+
+def scan_inputs(name: str, shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
+    """Products stay near 1: their logarithms are a random walk."""
+    x = values(shape, dtype, seed)
+    if name == "prod" and dtypes.is_floating(x.dtype):
+        x = (1 + wide(x) / 256).astype(x.dtype)
+    return x
+
+
+def scan_error(name: str, x: np.ndarray, expected: np.ndarray) -> np.ndarray | None:
+    """None: exact. Terms meet one after the other at worst, so roundings of one sign add up."""
+    if name in ("max", "min") or not dtypes.is_floating(x.dtype):
+        return None
+    roundings = epsilon(x.dtype) * (4 + np.arange(1, x.shape[-1] + 1))
+    if name == "sum":
+        return roundings * np.cumsum(np.abs(wide(x)), axis=-1)
+    if name == "prod":
+        return roundings * np.abs(expected)
+    # exp, log and + of each join, relative to the largest number in it: y, or an x of either sign.
+    return 2 * roundings * np.maximum.accumulate(np.maximum(np.abs(expected), np.abs(wide(x))), -1)
+
+
+def hold_scan(backend: Backend, name: str, x: np.ndarray, layout: str) -> None:
+    __tracebackhide__ = True
+    placed, x = place(backend, x, layout)
+    expected = reference.scan(name, x if name in ("max", "min") else wide(x))
+    result = dtypes.sum_dtype(x.dtype) if name in ("sum", "prod") else x.dtype
+    check(
+        backend, backend.kernels.scan(name, placed), expected, scan_error(name, x, expected), result
+    )
+
+
 @pytest.mark.parametrize("dtype", ALL)
-def test_cumsum(backend: Backend, dtype: str) -> None:
-    for seed, shape in enumerate([(1,), (7,), (0,), (4, 0), (5000,), (3, 5, 130), (700, 2)]):
-        for layout in LAYOUTS:
-            x, numpy = place(backend, values(shape, dtype, seed), layout)
-            expected = reference.cumsum(wide(numpy))
-            error, result = None, dtypes.sum_dtype(dtypes.as_dtype(dtype))
-            if dtypes.is_floating(numpy.dtype):
-                magnitude = np.cumsum(np.abs(wide(numpy)), axis=-1)
-                # Sums one after the other of equal terms: roundings of one sign, no walk.
-                error = epsilon(dtype) * (4 + shape[-1]) * magnitude
-            check(backend, backend.kernels.cumsum(x), expected, error, result)
+@pytest.mark.parametrize("name", functors("SCAN"))
+def test_scan(backend: Backend, name: str, dtype: str) -> None:
+    if name == "logaddexp" and dtype not in FLOATING:
+        return
+    for seed, shape in enumerate(SCANNED):
+        layout = LAYOUTS[seed % len(LAYOUTS)]
+        hold_scan(backend, name, scan_inputs(name, shape, dtype, seed), layout)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", functors("SCAN"))
+def test_scan_layouts(backend: Backend, name: str, layout: str) -> None:
+    for dtype in ("float16", "float64"):
+        for shape in [(3, 5, 130), (700, 2), (2, 16500)]:
+            hold_scan(backend, name, scan_inputs(name, shape, dtype, 1), layout)
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
-def test_cumsum_of_large_integers(backend: Backend, dtype: str) -> None:
+@pytest.mark.parametrize("name", ["sum", "prod"])
+def test_scan_of_large_integers(backend: Backend, name: str, dtype: str) -> None:
     x = np.full((2, 300), np.iinfo(dtype).max, dtype)
-    check(backend, backend.kernels.cumsum(backend.from_numpy(x)), reference.cumsum(x))
+    check(backend, backend.kernels.scan(name, backend.from_numpy(x)), reference.scan(name, x))
+
+
+@pytest.mark.parametrize("dtype", ["bool", *INTEGERS])
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_scan_of_extremes_in_parts(backend: Backend, name: str, dtype: str) -> None:
+    """The dtype's smallest and largest number; a part's total is kept in one element of y."""
+    lowest, highest = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    first, later = (lowest, highest) if name == "max" else (highest, lowest)
+    for at in (0, 8191, 8192, 20000, 24000):
+        x = np.full((2, 24001), first, dtype)
+        x[1, at] = later
+        check(backend, backend.kernels.scan(name, backend.from_numpy(x)), reference.scan(name, x))
+
+
+@pytest.mark.parametrize("dtype", FLOATING)
+@pytest.mark.parametrize("name", functors("SCAN"))
+def test_scan_nan_and_infinity(backend: Backend, name: str, dtype: str) -> None:
+    """From a NaN on all is NaN, in a warp's row, a block's and one in parts."""
+    for special in ([np.nan], [np.inf], [-np.inf], [-np.inf, np.inf], [np.inf, np.nan]):
+        for shape, at in (((3, 40), 7), ((2, 900), 500), ((16400,), 9000), ((16400,), 0)):
+            x = scan_inputs(name, shape, dtype, 3)
+            x[..., at : at + len(special)] = special
+            hold_scan(backend, name, x, "contiguous")
+
+
+@pytest.mark.parametrize("dtype", FLOATING)
+def test_scan_logaddexp_of_nothing_and_of_far_apart(backend: Backend, dtype: str) -> None:
+    """exp(-inf) = 0 adds nothing; exp of 1e4 alone would overflow."""
+    for x in ([-np.inf] * 40, [-1e4, 1e4, -1e4, 1e4], [0.0, -1e4, -np.inf, 0.0], [1e4] * 3):
+        hold_scan(backend, "logaddexp", np.array(x, dtypes.as_dtype(dtype)), "contiguous")
+
+
+def test_scan_logaddexp_needs_floats(backend: Backend) -> None:
+    with pytest.raises(ArgumentError, match=r"scan.*: x must be float16, bfloat16, float32 or"):
+        backend.kernels.scan("logaddexp", backend.from_numpy(values((4,), "int32")))
+
+
+def test_scan_needs_an_axis(backend: Backend) -> None:
+    with pytest.raises(ArgumentError, match="scan: x has no axis to walk along"):
+        backend.kernels.scan("sum", backend.from_numpy(np.array(3.5)))

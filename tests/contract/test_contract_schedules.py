@@ -55,12 +55,24 @@ def indexing(b: Backend) -> list[Any]:
     x = b.from_numpy(values((50, 20), "float32"))
     at = (b.from_numpy(np.random.default_rng(0).integers(-50, 50, 900)),)
     new = b.from_numpy(values((900, 20), "float32", 1))
-    b.kernels.scatter(x, at, new, True)
+    b.kernels.scatter("add", x, at, new)
     over = b.from_numpy(np.zeros((50, 20), np.float32))
-    b.kernels.scatter(over, at, new, False)
+    b.kernels.scatter("set", over, at, new)
     mask = b.from_numpy(values((3, 1700), "bool"))
-    sums = b.kernels.cumsum(b.from_numpy(values((3, 2500), "float32")))
-    return [x, over, b.kernels.gather(new, (at[0][:7],)), b.kernels.nonzero(mask), sums]
+    joined = [b.from_numpy(values((50, 20), "float16", 2)) for _ in range(3)]
+    for name, y in zip(("mul", "max", "min"), joined, strict=True):
+        b.kernels.scatter(name, y, at, b.kernels.cast(new, dtypes.float16))
+    return [x, over, *joined, b.kernels.gather(new, (at[0][:7],)), b.kernels.nonzero(mask)]
+
+
+def order(b: Backend) -> list[Any]:
+    x, k = b.from_numpy(values((3, 2500), "float32")), b.kernels
+    results = [k.scan(name, x) for name in ("sum", "prod", "max", "min", "logaddexp")]
+    long = b.from_numpy(values((2, 17000), "bfloat16"))  # in parts
+    results += [k.scan(name, long) for name in ("sum", "max", "logaddexp")]
+    some = b.from_numpy(values((30, 70), "float16"))
+    results += [*k.sort(some, False), *k.sort(x, True), *k.sort(some.T, True)]
+    return [*results, k.search_sorted(k.sort(x, False)[0], x[:, :50], False)]
 
 
 def draws(b: Backend) -> list[Any]:
@@ -85,7 +97,10 @@ def optimizers(b: Backend) -> list[Any]:
     b.kernels.adam_step(p, g, m, v, [], hyper, ticket, 0.9, 0.99, 1e-8, 0.1, True, False)
     b.kernels.sgd_step(p, g, m, hyper, ticket, 0.9, 0.0, 0.0, True, False)
     b.kernels.rmsprop_step(p, g, v, [], m, hyper, ticket, 0.9, 1e-3, 0.0, 0.5, False)
-    return [*p, *g, *m, *v, hyper, ticket, norm]
+    clock = b.from_numpy(np.array([0.1, 0.0, 1.0]))
+    b.kernels.nadam_step(p, g, m, v, clock, ticket, 0.9, 0.99, 1e-8, 0.1, 4e-3, False, False)
+    b.kernels.lion_step(p, g, m, hyper, ticket, 0.9, 0.99, 0.1, False)
+    return [*p, *g, *m, *v, hyper, clock, ticket, norm]
 
 
 def convolutions(b: Backend) -> list[Any]:
@@ -143,7 +158,7 @@ def tables(b: Backend) -> list[Any]:
     return [*results, bounded]
 
 
-FAMILIES = [reductions, elementwise, matmul, rows, indexing, draws, optimizers]
+FAMILIES = [reductions, elementwise, matmul, rows, indexing, order, draws, optimizers]
 FAMILIES += [convolutions, images, norms, tables]
 first: dict[tuple[str, str], list[np.ndarray]] = {}
 

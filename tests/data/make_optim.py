@@ -28,6 +28,13 @@ OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
     ("RMSprop", {"lr": 0.02, "alpha": 0.9, "momentum": 0.7, "weight_decay": 0.1}),
     ("RMSprop", {"lr": 0.02, "centered": True, "eps": 1e-3}),
     ("RMSprop", {"lr": 0.02, "centered": True, "momentum": 0.5, "maximize": True}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.2, "initial_accumulator_value": 0.1}),
+    ("Adadelta", {"rho": 0.8, "eps": 1e-3, "weight_decay": 0.1}),
+    ("Adamax", {"lr": 0.05, "betas": (0.8, 0.95), "maximize": True}),
+    ("NAdam", {"lr": 0.05, "momentum_decay": 0.1, "weight_decay": 0.1}),
+    ("RAdam", {"lr": 0.05, "betas": (0.8, 0.95), "weight_decay": 0.1}),
+    ("Rprop", {"lr": 0.05}),
+    ("ASGD", {"lr": 0.05, "t0": 2, "lambd": 0.1}),
 ]
 SCHEDULES: list[tuple[str, dict[str, Any]]] = [
     ("StepLR", {"step_size": 3, "gamma": 0.5}),
@@ -36,6 +43,9 @@ SCHEDULES: list[tuple[str, dict[str, Any]]] = [
     ("LinearLR", {"start_factor": 0.1, "total_iters": 5}),
     ("ExponentialLR", {"gamma": 0.9}),
     ("CosineAnnealingLR", {"T_max": 5, "eta_min": 0.01}),
+    ("PolynomialLR", {"total_iters": 7, "power": 2.0}),
+    ("CosineAnnealingWarmRestarts", {"T_0": 2, "T_mult": 2, "eta_min": 0.01}),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.5, "step_size_up": 3, "mode": "triangular2"}),
     ("OneCycleLR", {"max_lr": 0.5, "total_steps": 12}),
     ("OneCycleLR", {"max_lr": 0.5, "total_steps": 12, "three_phase": True}),
     ("OneCycleLR", {"max_lr": 0.5, "epochs": 3, "steps_per_epoch": 4, "pct_start": 0.5,
@@ -85,6 +95,7 @@ def run_warm_up() -> list[float]:
 
 def main() -> None:
     warnings.simplefilter("ignore")
+    torch.set_default_dtype(torch.float64)  # of the scalars NAdam and ASGD keep
     result = {
         "torch": torch.__version__,
         "optimizers": [[n, o, run_optimizer(n, o)] for n, o in OPTIMIZERS],

@@ -189,6 +189,25 @@ void count_adam() {
 }
 
 template <class T>
+void count_nadam() {
+  const Model<T> model;
+  const Arrays p = model.list(model.params), g = model.list(model.grads), m = model.list(model.m),
+               v = model.list(model.v);
+  const Host<double> hyper = device_array<double>({3}, 0);
+  count(together({p, g, m, v}), together({p, m, v}), [&] {
+    nadam_step(nullptr, p, g, m, v, hyper, model.ticket, 0.9, 0.999, 1e-8, 0, 0.004, true, false);
+  });
+}
+
+template <class T>
+void count_lion() {
+  const Model<T> model;
+  const Arrays p = model.list(model.params), g = model.list(model.grads), m = model.list(model.m);
+  count(together({p, g, m}), together({p, m}),
+        [&] { lion_step(nullptr, p, g, m, model.hyper, model.ticket, 0.9, 0.99, 0.1, false); });
+}
+
+template <class T>
 void count_clipping() {
   const Model<T> model;
   const Arrays g = model.list(model.grads);
@@ -205,6 +224,8 @@ CASE(sgd) { count_sgd<float>(); }
 CASE(sgd_bf16) { count_sgd<bf16>(); }
 CASE(adam) { count_adam<float>(); }
 CASE(adam_f16) { count_adam<f16>(); }
+CASE(nadam) { count_nadam<float>(); }
+CASE(lion_bf16) { count_lion<bf16>(); }
 CASE(clipping) { count_clipping<float>(); }
 CASE(clipping_f16) { count_clipping<f16>(); }
 // clang-format on

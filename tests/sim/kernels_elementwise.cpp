@@ -126,7 +126,7 @@ CASE(copies_of_views) {
   for (int64_t i = 0; i < z.size; i++) CHECK_EQ(z[i], 2.5);
 }
 
-// ---- gather, scatter, nonzero, cumsum ----------------------------------------------------------
+// ---- gather, nonzero ---------------------------------------------------------------------------
 
 CASE(gather_rows_and_elements) {
   const Host<float> x({9, 4, 5}, noise), rows({7, 4, 5}), elements({7, 5});
@@ -153,29 +153,6 @@ CASE(index_errors_are_flagged) {
   CHECK_EQ(flag[2], 9);
 }
 
-static void check_scatter(bool accumulate, int64_t n) {
-  const Host<float> x({11, 3}, noise), values({n, 3}, [](int64_t i) { return noise(i + 77); });
-  const Host<int64_t> i({n}, [](int64_t k) { return k * k % 11; }), flag({4});
-  const Host<uint8_t> space = workspace(scatter_workspace({i}, x));
-  std::vector<double> wanted(x.data.get(), x.data.get() + x.size);
-  for (int64_t k = 0; k < n; k++) {
-    for (int64_t r = 0; r < 3; r++) {
-      double& w = wanted[i.data[k] * 3 + r];
-      w = accumulate ? w + values[k * 3 + r] : values[k * 3 + r];
-    }
-  }
-  scatter(nullptr, values, {i}, x, accumulate, space, flag);
-  for (int64_t k = 0; k < x.size; k++) check_near<float>("scatter", k, x[k], wanted[k], 10);
-  CHECK_EQ(flag[0], 0);
-}
-
-CASE(scatter_with_duplicates) {
-  for (int64_t n : {0, 1, 13, 300, 2500}) {
-    check_scatter(true, n);
-    check_scatter(false, n);
-  }
-}
-
 CASE(nonzero_in_order) {
   for (int64_t n : {1, 40, 3000}) {
     const Host<bool> mask({n, 3}, [](int64_t i) { return noise(i) > 1; });
@@ -186,18 +163,5 @@ CASE(nonzero_in_order) {
     const Host<int64_t> y({static_cast<int64_t>(wanted.size()) / 2, 2});
     nonzero(nullptr, mask, y, workspace(nonzero_workspace(mask)));
     CHECK(std::equal(wanted.begin(), wanted.end(), y.data.get()));
-  }
-}
-
-CASE(cumulative_sums) {
-  for (int64_t n : {1, 33, 1000, 5000}) {
-    const Host<float> x({3, n}, noise), y({3, n});
-    cumsum(nullptr, x, y);
-    for (int64_t row = 0; row < 3; row++) {
-      double sum = 0;
-      for (int64_t i = row * n; i < (row + 1) * n; i++) {
-        check_near<float>("cumsum", i, y[i], sum += x[i], 50);
-      }
-    }
   }
 }

@@ -109,8 +109,14 @@ struct List {
   }
 };
 
+/// {learning rate, steps done, a product}; how many of them.
 struct Hyper {
-  Host<double> hyper{{2}, [](int64_t i) { return i == 0 ? 0.1 : 0.0; }};
+  explicit Hyper(int64_t numbers = 2)
+      : hyper({numbers}, [](int64_t i) { return i == 0   ? 0.1
+                                                : i == 1 ? 0.0
+                                                         : 1.0; }) {}
+
+  Host<double> hyper;
   Host<int32_t> ticket{{1}};
 
   void check_step(int steps) const {
@@ -184,6 +190,102 @@ CASE(rmsprop_steps) {
     h.check_step(t);
   }
   p.check("p");
+}
+
+/// Three steps with two state buffers beside formula(t, g, p, a, b), where g has its weight decay.
+template <class T, class Step, class Formula>
+static void check_adaptive(double decay, Step step, Formula formula, int64_t numbers = 2) {
+  List<T> p(0, 1), g(100, 1);
+  List<Acc<T>> a(0, 0), b(0, 0);
+  const Hyper h(numbers);
+  for (int t = 1; t <= 3; t++) {
+    step(p.arrays(), g.arrays(), a.arrays(), b.arrays(), h);
+    p.each([&](size_t k, size_t i) {
+      double& x = p.values[k][i];
+      formula(t, g.values[k][i] + decay * x, x, a.values[k][i], b.values[k][i]);
+    });
+    a.check("first state");
+    b.check("second state");
+    h.check_step(t);
+  }
+  p.check("p");
+}
+
+CASE(adagrad_and_lion_steps) {
+  check_adaptive<float>(
+      0.1,
+      [](Arrays p, Arrays g, Arrays a, Arrays, const Hyper& h) {
+        adagrad_step(nullptr, p, g, a, h.hyper, h.ticket, 0.5, 0.1, 0.1, false);
+      },
+      [](int t, double g, double& p, double& sum, double&) {
+        sum += g * g;
+        p -= 0.1 / (1 + (t - 1) * 0.5) * g / (std::sqrt(sum) + 0.1);
+      });
+  check_adaptive<double>(
+      0,
+      [](Arrays p, Arrays g, Arrays a, Arrays, const Hyper& h) {
+        lion_step(nullptr, p, g, a, h.hyper, h.ticket, 0.9, 0.99, 0.1, false);
+      },
+      [](int, double g, double& p, double& m, double&) {
+        const double d = 0.9 * m + 0.1 * g;
+        p -= 0.1 * 0.1 * p;
+        p -= 0.1 * (d > 0 ? 1 : d < 0 ? -1 : 0);
+        m = 0.99 * m + 0.01 * g;
+      });
+}
+
+CASE(adadelta_and_adamax_steps) {
+  check_adaptive<float>(
+      0.1,
+      [](Arrays p, Arrays g, Arrays a, Arrays b, const Hyper& h) {
+        adadelta_step(nullptr, p, g, a, b, h.hyper, h.ticket, 0.9, 0.1, 0.1, false);
+      },
+      [](int, double g, double& p, double& v, double& u) {
+        v = 0.9 * v + 0.1 * g * g;
+        const double d = std::sqrt(u + 0.1) / std::sqrt(v + 0.1) * g;
+        u = 0.9 * u + 0.1 * d * d;
+        p -= 0.1 * d;
+      });
+  check_adaptive<double>(
+      0.1,
+      [](Arrays p, Arrays g, Arrays a, Arrays b, const Hyper& h) {
+        adamax_step(nullptr, p, g, a, b, h.hyper, h.ticket, 0.9, 0.99, 0.1, 0.1, false);
+      },
+      [](int t, double g, double& p, double& m, double& u) {
+        m = 0.9 * m + 0.1 * g;
+        u = std::max(0.99 * u, std::fabs(g) + 0.1);
+        p -= 0.1 / (1 - std::pow(0.9, t)) * m / u;
+      });
+}
+
+CASE(nadam_and_radam_steps) {
+  double product = 1;
+  const auto mu = [](int t) { return 0.9 * (1 - 0.5 * std::pow(0.96, t * 0.3)); };
+  int last = 0;
+  check_adaptive<float>(
+      0.1,
+      [](Arrays p, Arrays g, Arrays a, Arrays b, const Hyper& h) {
+        nadam_step(nullptr, p, g, a, b, h.hyper, h.ticket, 0.9, 0.99, 0.1, 0.1, 0.3, false, false);
+      },
+      [&](int t, double g, double& p, double& m, double& v) {
+        if (t != last) product *= mu(last = t);
+        m = 0.9 * m + 0.1 * g;
+        v = 0.99 * v + 0.01 * g * g;
+        const double root = std::sqrt(v / (1 - std::pow(0.99, t))) + 0.1;
+        p -= 0.1 * ((1 - mu(t)) / (1 - product) * g + mu(t + 1) / (1 - product * mu(t + 1)) * m) /
+             root;
+      },
+      3);
+  check_adaptive<double>(
+      0.1,
+      [](Arrays p, Arrays g, Arrays a, Arrays b, const Hyper& h) {
+        radam_step(nullptr, p, g, a, b, h.hyper, h.ticket, 0.9, 0.99, 0.1, 0.1, false, false);
+      },
+      [](int t, double g, double& p, double& m, double& v) {
+        m = 0.9 * m + 0.1 * g;
+        v = 0.99 * v + 0.01 * g * g;
+        p -= 0.1 * m / (1 - std::pow(0.9, t));
+      });
 }
 
 CASE(norm_and_scale) {

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pytest
 from sim import build, counters
 
-SOURCES = ["softmax", "cross_entropy", "reduce", "optim", "norm_scale", "random", "elementwise"]
-SOURCES += ["copy", "gemm_problem", "gemm_hopper"]
+SOURCES = ["softmax", "cross_entropy", "reduce", "optim", "optim_adaptive", "norm_scale", "random"]
+SOURCES += ["elementwise", "copy", "gemm_problem", "gemm_hopper"]
 
 
 class Budget(NamedTuple):
@@ -70,6 +70,8 @@ BUDGETS = [
     Budget("sgd_bf16", "optimizer_step<gg::bf16", 1.5),
     Budget("adam", "optimizer_step<float"),
     Budget("adam_f16", "optimizer_step<gg::f16", 1.3),
+    Budget("nadam", "optimizer_step<float"),
+    Budget("lion_bf16", "optimizer_step<gg::bf16", 1.5),
     Budget("clipping", "norm_partials<float", writes=None),
     Budget("clipping", "scale_arrays<float"),
     Budget("clipping_f16", "norm_partials<gg::f16", writes=None),

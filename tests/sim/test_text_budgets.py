@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 from sim import build, counters
 
-SOURCES = ["embedding", "embedding_grad", "embedding_bag", "rotary", "copy"]
+SOURCES = ["embedding", "embedding_grad", "embedding_bag", "radix_sort", "rotary", "copy"]
 
 
 class Budget(NamedTuple):

@@ -8,7 +8,7 @@ from .attention import attention, attention_grad, rotary
 from .conv import conv_dgrad, conv_fprop, conv_wgrad
 from .elementwise import BINARY, UNARY, binary, cast, contiguous, copy, fill, unary, where
 from .embedding import embedding, embedding_bag, embedding_grad, embedding_renorm
-from .index import gather, nonzero, scatter
+from .index import SCATTER, gather, nonzero, scatter
 from .linalg import ACTIVATION, gemm
 from .norm import (
     batch_norm_apply,
@@ -19,11 +19,24 @@ from .norm import (
     layer_norm,
     layer_norm_grad,
 )
-from .optim import adam_step, global_norm, rmsprop_step, scale, sgd_step
+from .optim import (
+    adadelta_step,
+    adagrad_step,
+    adam_step,
+    adamax_step,
+    global_norm,
+    lion_step,
+    nadam_step,
+    radam_step,
+    rmsprop_step,
+    scale,
+    sgd_step,
+)
+from .order import search_sorted, sort
 from .pool import avg_pool, avg_pool_grad, max_pool, max_pool_grad
 from .random import bernoulli, dropout, normal, permutation, uniform
 from .recurrent import recurrent, recurrent_grad
-from .reduce import REDUCE, cumsum, reduce
+from .reduce import REDUCE, SCAN, reduce, scan
 from .resample import crop, fold, resample, unfold
 from .rows import cross_entropy, cross_entropy_grad, softmax, softmax_grad
 from .sampling import sample
@@ -32,8 +45,13 @@ __all__ = [
     "ACTIVATION",
     "BINARY",
     "REDUCE",
+    "SCAN",
+    "SCATTER",
     "UNARY",
+    "adadelta_step",
+    "adagrad_step",
     "adam_step",
+    "adamax_step",
     "attention",
     "attention_grad",
     "avg_pool",
@@ -52,7 +70,6 @@ __all__ = [
     "crop",
     "cross_entropy",
     "cross_entropy_grad",
-    "cumsum",
     "dropout",
     "embedding",
     "embedding_bag",
@@ -67,11 +84,14 @@ __all__ = [
     "group_norm_grad",
     "layer_norm",
     "layer_norm_grad",
+    "lion_step",
     "max_pool",
     "max_pool_grad",
+    "nadam_step",
     "nonzero",
     "normal",
     "permutation",
+    "radam_step",
     "recurrent",
     "recurrent_grad",
     "reduce",
@@ -80,10 +100,13 @@ __all__ = [
     "rotary",
     "sample",
     "scale",
+    "scan",
     "scatter",
+    "search_sorted",
     "sgd_step",
     "softmax",
     "softmax_grad",
+    "sort",
     "unary",
     "unfold",
     "uniform",

@@ -31,6 +31,29 @@ def erfc(x: Array) -> Array:
     return rounded(_erfc(x), x.dtype)
 
 
+def _erfinv(x: float) -> float:
+    """The root of erf y = x by Halley's method; of erfc y = 1 - x in the tail."""
+    a = abs(x)
+    if not a < 1:
+        return math.copysign(math.inf, x) if a == 1 else math.nan
+    w = -math.log((1 - a) * (1 + a))
+    s = 4.33075 - w / 2  # Winitzki's approximation, with 2 / (pi a) at a = 0.147
+    y = math.sqrt(math.sqrt(s * s + w / 0.147) - s)
+    for _ in range(4):
+        error = (1 - a) - math.erfc(y) if a > 0.5 else math.erf(y) - a
+        newton = error / (2 / math.sqrt(math.pi) * math.exp(-y * y))
+        y -= newton / (1 + y * newton)
+    return math.copysign(y, x)
+
+
+_vector_erfinv = np.vectorize(_erfinv, otypes=[np.float64])
+
+
+def erfinv(x: Array) -> Array:
+    """The y with erf(y) = x; infinite at -1 and 1, NaN beyond."""
+    return rounded(_vector_erfinv(x), x.dtype)
+
+
 def normal_cdf(x: Array) -> Array:
     """The standard normal's distribution function."""
     return 0.5 * erfc(-SQRT_HALF * x)
@@ -90,6 +113,7 @@ UNARY: dict[str, Callable[[Array], Any]] = {
     "atanh": np.arctanh,
     "erf": erf,
     "erfc": erfc,
+    "erfinv": erfinv,
     "sigmoid": sigmoid,
     "log_sigmoid": lambda x: np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x))),
     "relu": lambda x: np.maximum(x, 0),
@@ -97,6 +121,8 @@ UNARY: dict[str, Callable[[Array], Any]] = {
     "gelu_tanh": lambda x: 0.5 * x * (1 + np.tanh(gelu_tanh_argument(x))),
     "silu": lambda x: x * sigmoid(x),
     "mish": lambda x: x * np.tanh(softplus(x)),
+    "hardsigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
+    "hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
     "floor": np.floor,
     "ceil": np.ceil,
     "round": np.rint,
@@ -104,13 +130,14 @@ UNARY: dict[str, Callable[[Array], Any]] = {
     "isnan": np.isnan,
     "isinf": np.isinf,
     "isfinite": np.isfinite,
+    "signbit": np.signbit,
     "logical_not": np.logical_not,
     "bitwise_not": np.invert,
 }
 
 UNARY_WITH_PARAMETERS: dict[str, Callable[[Array, float, float], Any]] = {
     "leaky_relu": lambda x, slope, _: np.where(x > 0, x, slope * x),
-    "elu": lambda x, alpha, _: np.where(x > 0, x, alpha * np.expm1(x)),
+    "elu": lambda x, alpha, scale: np.where(x > 0, x, alpha * np.expm1(scale * x)),
     "softplus": softplus,
     "clamp": clamp,
 }
@@ -160,7 +187,13 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "pow": power,
     "maximum": np.maximum,
     "minimum": np.minimum,
+    "fmod": np.fmod,
     "atan2": np.arctan2,
+    "hypot": np.hypot,
+    "copysign": np.copysign,
+    "gcd": lambda a, b: a | b if a.dtype == bool_ else np.gcd(a, b),
+    "shift_left": lambda a, b: np.left_shift(a, b),  # NumPy's give int8 for bool: to be rounded
+    "shift_right": lambda a, b: np.right_shift(a, b),
     "eq": np.equal,
     "ne": np.not_equal,
     "lt": np.less,

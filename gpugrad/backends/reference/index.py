@@ -32,15 +32,25 @@ def gather(x: Array, indices: Sequence[Array]) -> Array:
         raise
 
 
+SCATTER: dict[str, np.ufunc | None] = {
+    "set": None,
+    "add": np.add,
+    "mul": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+}
+
+
 @quiet
-def scatter(x: Array, indices: Sequence[Array], values: Any, accumulate: bool) -> None:
-    """x[indices] = values (the last of duplicates stays) or += values; in place."""
+def scatter(name: str, x: Array, indices: Sequence[Array], values: Any) -> None:
+    """x[indices] = values (the last of duplicates stays) or joined with values; in place."""
     at = checked("scatter", x, indices)
-    if not accumulate:
+    join = SCATTER[name]
+    if join is None:
         x[at] = values
         return
     total = widened(x)
-    np.add.at(total, at, widened(np.asarray(values)))
+    join.at(total, at, widened(np.asarray(values)))
     if total is not x:
         x[...] = total.astype(x.dtype)
 

@@ -119,6 +119,175 @@ def rmsprop_step(
 
 
 @quiet
+def adagrad_step(
+    params: Arrays,
+    grads: Arrays,
+    sum: Arrays,
+    hyper: Array,
+    ticket: Array,
+    lr_decay: float,
+    eps: float,
+    weight_decay: float,
+    maximize: bool,
+) -> None:
+    """p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(sum of g^2) + eps): Duchi et al. 2011."""
+    lr, t = _begin(hyper)
+    for i, param in enumerate(params):
+        p = accumulated(param)
+        g = _gradient(p, grads[i], weight_decay, maximize)
+        sum[i][...] = sum[i] + g * g
+        step = g / (np.sqrt(sum[i]) + eps)
+        param[...] = rounded(p - lr / (1 + (t - 1) * lr_decay) * step, param.dtype)
+
+
+@quiet
+def adadelta_step(
+    params: Arrays,
+    grads: Arrays,
+    v: Arrays,
+    u: Arrays,
+    hyper: Array,
+    ticket: Array,
+    rho: float,
+    eps: float,
+    weight_decay: float,
+    maximize: bool,
+) -> None:
+    """p -= lr d, d = sqrt(u + eps) / sqrt(v + eps) g, u the running mean of d^2: Zeiler 2012."""
+    lr, _ = _begin(hyper)
+    for i, param in enumerate(params):
+        p = accumulated(param)
+        g = _gradient(p, grads[i], weight_decay, maximize)
+        v[i][...] = rho * v[i] + (1 - rho) * g * g
+        step = np.sqrt(u[i] + eps) / np.sqrt(v[i] + eps) * g
+        u[i][...] = rho * u[i] + (1 - rho) * step * step
+        param[...] = rounded(p - lr * step, param.dtype)
+
+
+@quiet
+def adamax_step(
+    params: Arrays,
+    grads: Arrays,
+    m: Arrays,
+    u: Arrays,
+    hyper: Array,
+    ticket: Array,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    maximize: bool,
+) -> None:
+    """p -= lr mhat / u, u = max(b2 u, |g| + eps): Kingma & Ba 2015, section 7."""
+    lr, t = _begin(hyper)
+    for i, param in enumerate(params):
+        p = accumulated(param)
+        g = _gradient(p, grads[i], weight_decay, maximize)
+        m[i][...] = beta1 * m[i] + (1 - beta1) * g
+        u[i][...] = np.maximum(beta2 * u[i], np.abs(g) + eps)
+        param[...] = rounded(p - lr / (1 - beta1**t) * (m[i] / u[i]), param.dtype)
+
+
+def _moments(
+    param: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    betas: tuple[float, float],
+    lr: float,
+    weight_decay: float,
+    decoupled: bool,
+    maximize: bool,
+) -> tuple[Array, Array]:
+    """(p after decoupled decay, g): Adam's m and v of this step, in place."""
+    p = accumulated(param)
+    g = _gradient(p, grad, 0.0 if decoupled else weight_decay, maximize)
+    m[...] = betas[0] * m + (1 - betas[0]) * g
+    v[...] = betas[1] * v + (1 - betas[1]) * g * g
+    return p * (1 - lr * weight_decay) if decoupled else p, g
+
+
+@quiet
+def nadam_step(
+    params: Arrays,
+    grads: Arrays,
+    m: Arrays,
+    v: Arrays,
+    hyper: Array,
+    ticket: Array,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    momentum_decay: float,
+    decoupled: bool,
+    maximize: bool,
+) -> None:
+    """Adam with Nesterov's momentum: Dozat 2016. hyper[2] is the product of mu so far."""
+    lr, t = _begin(hyper)
+    mu, following = (beta1 * (1 - 0.5 * 0.96 ** (k * momentum_decay)) for k in (t, t + 1))
+    hyper[2] *= mu
+    now, then = 1 - hyper[2], 1 - hyper[2] * following
+    for i, param in enumerate(params):
+        common = (lr, weight_decay, decoupled, maximize)
+        p, g = _moments(param, grads[i], m[i], v[i], (beta1, beta2), *common)
+        root = np.sqrt(v[i] / (1 - beta2**t)) + eps
+        step = ((1 - mu) / now * g + following / then * m[i]) / root
+        param[...] = rounded(p - lr * step, param.dtype)
+
+
+@quiet
+def radam_step(
+    params: Arrays,
+    grads: Arrays,
+    m: Arrays,
+    v: Arrays,
+    hyper: Array,
+    ticket: Array,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    maximize: bool,
+) -> None:
+    """Adam whose denominator waits until its variance is known: Liu et al. 2020."""
+    lr, t = _begin(hyper)
+    most = 2 / (1 - beta2) - 1
+    length = most - 2 * t * beta2**t / (1 - beta2**t)
+    for i, param in enumerate(params):
+        common = (lr, weight_decay, decoupled, maximize)
+        p, _ = _moments(param, grads[i], m[i], v[i], (beta1, beta2), *common)
+        step = m[i] / (1 - beta1**t)
+        if length > 5:
+            above, below = (length - 4) * (length - 2) * most, (most - 4) * (most - 2) * length
+            step = step * (above / below * (1 - beta2**t)) ** 0.5 / (np.sqrt(v[i]) + eps)
+        param[...] = rounded(p - lr * step, param.dtype)
+
+
+@quiet
+def lion_step(
+    params: Arrays,
+    grads: Arrays,
+    m: Arrays,
+    hyper: Array,
+    ticket: Array,
+    beta1: float,
+    beta2: float,
+    weight_decay: float,
+    maximize: bool,
+) -> None:
+    """p -= lr (sign(b1 m + (1 - b1) g) + weight_decay p): Chen et al. 2023."""
+    lr, _ = _begin(hyper)
+    for i, param in enumerate(params):
+        p = accumulated(param)
+        g = _gradient(p, grads[i], 0.0, maximize)
+        step = np.sign(beta1 * m[i] + (1 - beta1) * g)
+        m[i][...] = beta2 * m[i] + (1 - beta2) * g
+        param[...] = rounded(p * (1 - lr * weight_decay) - lr * step, param.dtype)
+
+
+@quiet
 def global_norm(xs: Arrays, ord: float) -> Array:
     """(sum of |x|^ord over every element of every array)^(1/ord), of shape ()."""
     dtype = float64 if any(x.dtype == float64 for x in xs) else float32

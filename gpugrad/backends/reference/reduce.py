@@ -1,4 +1,4 @@
-"""Reductions over axes, and the cumulative sum."""
+"""Reductions over axes, and scans along the last axis."""
 
 from __future__ import annotations
 
@@ -64,7 +64,18 @@ def reduce(name: str, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     return y.reshape([1 if i in axes else n for i, n in enumerate(x.shape)]) if keepdims else y
 
 
+SCAN: dict[str, np.ufunc] = {
+    "sum": np.add,
+    "prod": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+    "logaddexp": np.logaddexp,
+}
+
+
 @quiet
-def cumsum(x: Array) -> Array:
-    """y[..., i] = sum of x[..., j] for j <= i."""
-    return rounded(np.cumsum(accumulated(x), axis=-1), sum_dtype(x.dtype))
+def scan(name: str, x: Array) -> Array:
+    """y[..., i] = x[..., 0] o ... o x[..., i], o being add, multiply, ... of `name`."""
+    if name in ("sum", "prod"):
+        return rounded(SCAN[name].accumulate(accumulated(x), axis=-1), sum_dtype(x.dtype))
+    return rounded(SCAN[name].accumulate(widened(x), axis=-1), x.dtype)

@@ -1,154 +1,48 @@
-"""Clipping of gradients, and parameters as one vector; `rnn`: sequences of several lengths."""
+"""Clipping of gradients, parametrizations, fused layers, parameters as one vector; `rnn`:
+sequences of several lengths."""
 
-from __future__ import annotations
+from . import parametrizations, parametrize, rnn, stateless
+from .clip_grad import (
+    clip_grad_norm_,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    get_total_norm,
+)
+from .convert_parameters import parameters_to_vector, vector_to_parameters
+from .fusion import (
+    fuse_conv_bn_eval,
+    fuse_conv_bn_weights,
+    fuse_linear_bn_eval,
+    fuse_linear_bn_weights,
+)
+from .init import skip_init
+from .memory_format import (
+    convert_conv2d_weight_memory_format,
+    convert_conv3d_weight_memory_format,
+)
+from .spectral_norm import remove_spectral_norm, spectral_norm
+from .weight_norm import remove_weight_norm, weight_norm
 
-import math
-from collections.abc import Iterable, Iterator
-from typing import TypeAlias
-
-from ... import dtype as dtypes
-from ... import ops
-from ...autograd import no_grad
-from ...backends import Array, Backend
-from ...creation import zeros
-from ...errors import ArgumentError, NonFiniteError, ShapeError
-from ...tensor import Tensor
-from ..parameter import copy_values
-
-Parameters: TypeAlias = "Tensor | Iterable[Tensor]"
-
-
-def clip_grad_norm_(
-    parameters: Parameters,
-    max_norm: float,
-    norm_type: float = 2.0,
-    error_if_nonfinite: bool = False,
-) -> Tensor:
-    """Scales all gradients by min(1, max_norm / (norm + 1e-6)), in place; returns the norm.
-
-    norm: of all gradients as one vector, see get_total_norm. The factor stays on the device, so
-    nothing waits, unless error_if_nonfinite asks to look at the norm first.
-    """
-    _check_limit("clip_grad_norm_", "max_norm", max_norm)
-    parameters = _listed(parameters)  # it may be an iterator, and is needed twice
-    grads = [p.grad for p in parameters if p.grad is not None]
-    norm = get_total_norm(grads, norm_type, error_if_nonfinite)
-    clip_grads_with_norm_(parameters, max_norm, norm)
-    return norm
-
-
-def get_total_norm(
-    tensors: Parameters, norm_type: float = 2.0, error_if_nonfinite: bool = False
-) -> Tensor:
-    """(sum of |x|^norm_type over all elements of all tensors)^(1 / norm_type), of shape ().
-
-    norm_type: above 0, or infinity (the largest |x|). The norm of half tensors is float32. One
-    launch for each dtype and device. error_if_nonfinite: NonFiniteError for NaN and infinity.
-    """
-    norm_type = float(norm_type)
-    if not norm_type > 0:
-        raise ArgumentError(f"get_total_norm(norm_type={norm_type}): must be above 0, or infinity")
-    listed = _listed(tensors)
-    if not listed:
-        return zeros((), dtype=dtypes.float32, device="cpu")
-    parts = [
-        (backend, backend.kernels.global_norm(_contiguous(backend, arrays), norm_type))
-        for backend, arrays in _by_kind(listed)
-    ]
-    home, total = parts[0]
-    if len(parts) > 1:
-        wide = max((norm.dtype for _, norm in parts), key=lambda dtype: dtype.itemsize)
-        moved = [home.from_numpy(b.to_numpy(n)) if b is not home else n for b, n in parts]
-        total = home.kernels.global_norm([home.kernels.cast(n, wide) for n in moved], norm_type)
-    result = Tensor(total.reshape(()), home)
-    if error_if_nonfinite and not math.isfinite(result.item()):
-        raise NonFiniteError(
-            f"the total norm of order {norm_type} of {len(listed)} gradients is {result.item()}, "
-            "so they cannot be clipped.\n  Find the cause with gg.detect_nan(), or pass "
-            "error_if_nonfinite=False."
-        )
-    return result
-
-
-def clip_grads_with_norm_(parameters: Parameters, max_norm: float, total_norm: Tensor) -> None:
-    """Scales all gradients by min(1, max_norm / (total_norm + 1e-6)), in place."""
-    max_norm = float(max_norm)
-    grads = [p.grad for p in _listed(parameters) if p.grad is not None]
-    if not grads:
-        return
-    home = total_norm.backend
-    k = home.kernels
-    ratio = k.binary("div", max_norm, k.binary("add", total_norm.data, 1e-6))
-    factor = k.unary("clamp", ratio, -math.inf, 1.0)
-    for backend, arrays in _by_kind(grads):
-        kernels = backend.kernels
-        own = factor if backend is home else backend.from_numpy(home.to_numpy(factor))
-        dtype = dtypes.accumulation(arrays[0].dtype)
-        own = own if own.dtype == dtype else kernels.cast(own, dtype)
-        work = _contiguous(backend, arrays)
-        kernels.scale(work, own)
-        for array, scaled in zip(arrays, work, strict=True):
-            if scaled is not array:
-                kernels.copy(scaled, array)
-    for grad in grads:
-        grad._counter.changed("clip_grad_norm_")
-
-
-def clip_grad_value_(parameters: Parameters, clip_value: float) -> None:
-    """Limits every element of the gradients to [-clip_value, clip_value], in place."""
-    clip_value = float(clip_value)
-    _check_limit("clip_grad_value_", "clip_value", clip_value)
-    for p in _listed(parameters):
-        grad = p.grad
-        if grad is not None:
-            kernels = grad.backend.kernels
-            kernels.copy(kernels.unary("clamp", grad.data, -clip_value, clip_value), grad.data)
-            grad._counter.changed("clip_grad_value_")
-
-
-def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """All parameters, flattened, one after the other; part of the graph."""
-    return ops.cat([p.reshape(-1) for p in parameters])
-
-
-def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Copies the parts of a vector into parameters: the inverse of parameters_to_vector.
-
-    Raises ShapeError, changing nothing, unless the lengths agree.
-    """
-    listed = list(parameters)
-    total = sum(p.numel() for p in listed)
-    if tuple(vec.shape) != (total,):
-        raise ShapeError(
-            f"vector_to_parameters: vec has shape {tuple(vec.shape)}, the parameters have {total} "
-            f"elements; expected was ({total},)"
-        )
-    start = 0
-    with no_grad():
-        for p in listed:
-            part = vec[start : start + p.numel()].reshape(tuple(p.shape))
-            copy_values(part, p, "vector_to_parameters")
-            start += p.numel()
-
-
-def _check_limit(operation: str, name: str, value: float) -> None:
-    if not value >= 0:
-        raise ArgumentError(f"{operation}({name}={value}): must be a number of at least 0")
-
-
-def _listed(tensors: Parameters) -> list[Tensor]:
-    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
-
-
-def _by_kind(tensors: Iterable[Tensor]) -> Iterator[tuple[Backend, list[Array]]]:
-    """(backend, arrays) of each device and dtype."""
-    kinds: dict[object, list[Tensor]] = {}
-    for tensor in tensors:
-        kinds.setdefault((tensor.backend.device, tensor.dtype), []).append(tensor)
-    for members in kinds.values():
-        yield members[0].backend, [tensor.data for tensor in members]
-
-
-def _contiguous(backend: Backend, arrays: list[Array]) -> list[Array]:
-    """The arrays, row-major: those that are not as copies. The kernels for lists demand it."""
-    return [a if a.flags.c_contiguous else backend.kernels.contiguous(a) for a in arrays]
+__all__ = [
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "convert_conv2d_weight_memory_format",
+    "convert_conv3d_weight_memory_format",
+    "fuse_conv_bn_eval",
+    "fuse_conv_bn_weights",
+    "fuse_linear_bn_eval",
+    "fuse_linear_bn_weights",
+    "get_total_norm",
+    "parameters_to_vector",
+    "parametrizations",
+    "parametrize",
+    "remove_spectral_norm",
+    "remove_weight_norm",
+    "rnn",
+    "skip_init",
+    "spectral_norm",
+    "stateless",
+    "vector_to_parameters",
+    "weight_norm",
+]

@@ -1,0 +1,160 @@
+// See memory.h. A freed block of at least 256 KiB goes to a shelf of its size, sizes being rounded
+// up to eight in each power of two, and the next array of that size takes it from there. Where all
+// that is kept reaches the limit, everything is freed: sizes that are no longer used go with it.
+//
+// A thread that finds the shelves taken uses malloc and free: nobody waits, and a forked child
+// whose parent held them does not hang.
+#include "cpu/memory.h"
+
+#include <malloc.h>
+#include <sys/mman.h>
+
+#include <atomic>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <unordered_map>
+#include <vector>
+
+namespace gg {
+namespace {
+
+constexpr size_t kLeast = size_t{1} << 18;  // smaller blocks malloc keeps itself
+constexpr size_t kHugePage = size_t{1} << 21;
+
+/// The shelf's size for `bytes`, rounded up or down.
+size_t rounded_up(size_t bytes) {
+  const size_t step = std::bit_floor(bytes) / 8;
+  return (bytes + step - 1) / step * step;
+}
+
+size_t rounded_down(size_t bytes) {
+  const size_t step = std::bit_floor(bytes) / 8;
+  return bytes / step * step;
+}
+
+class Shelves {
+ public:
+  /// A block of at least `size` bytes, which is a shelf's size; null if there is none.
+  void* take(size_t size) {
+    const Guard guard(busy_);
+    if (!guard.entered) return nullptr;
+    const auto shelf = blocks_.find(size);
+    if (shelf == blocks_.end() || shelf->second.empty()) return nullptr;
+    void* const block = shelf->second.back();
+    shelf->second.pop_back();
+    kept_ -= size;
+    return block;
+  }
+
+  /// False if the block is not wanted.
+  bool put(void* block, size_t size) {
+    const Guard guard(busy_);
+    if (!guard.entered || size > limit_) return false;
+    if (kept_ + size > limit_) clear();
+    blocks_[size].push_back(block);
+    kept_ += size;
+    return true;
+  }
+
+  void limit(size_t bytes) {
+    const Guard guard(busy_);
+    limit_ = bytes;
+    if (guard.entered && kept_ > bytes) clear();
+  }
+
+  size_t kept() const { return kept_; }
+
+ private:
+  struct Guard {
+    explicit Guard(std::atomic_flag& flag) : busy(flag), entered(!flag.test_and_set()) {}
+    ~Guard() {
+      if (entered) busy.clear();
+    }
+    std::atomic_flag& busy;
+    const bool entered;
+  };
+
+  void clear() {
+    for (auto& [size, blocks] : blocks_) {
+      for (void* const block : blocks) std::free(block);
+      blocks.clear();
+    }
+    kept_ = 0;
+  }
+
+  std::atomic_flag busy_;
+  std::unordered_map<size_t, std::vector<void*>> blocks_;
+  std::atomic<size_t> kept_{0}, limit_{0};
+};
+
+/// Never destroyed: arrays may outlive static objects.
+Shelves& shelves() {
+  static Shelves* const all = new Shelves;
+  return *all;
+}
+
+/// In huge pages where the system gives them on request.
+void* new_block(size_t size) {
+  void* const block = std::aligned_alloc(64, (size + 63) / 64 * 64);
+  if (block == nullptr || size < 2 * kHugePage) return block;
+  const uintptr_t page = 4096,
+                  first = (reinterpret_cast<uintptr_t>(block) + page - 1) / page * page;
+  madvise(reinterpret_cast<void*>(first), size - page, MADV_HUGEPAGE);  // of no help is no harm
+  return block;
+}
+
+void* allocate(void*, size_t bytes) {
+  if (bytes < kLeast) return std::malloc(bytes);
+  const size_t size = rounded_up(bytes);
+  void* const kept = shelves().take(size);
+  return kept != nullptr ? kept : new_block(size);
+}
+
+void* allocate_zeros(void*, size_t count, size_t bytes) {
+  size_t total;
+  if (__builtin_mul_overflow(count, bytes, &total)) return nullptr;
+  if (total < kLeast) return std::calloc(count, bytes);
+  const size_t size = rounded_up(total);
+  void* const kept = shelves().take(size);
+  return kept != nullptr ? std::memset(kept, 0, total) : std::calloc(1, size);
+}
+
+void* resize(void*, void* block, size_t bytes) {
+  return std::realloc(block, bytes < kLeast ? bytes : rounded_up(bytes));
+}
+
+/// What a block holds is asked of malloc: arrays may have been resized since.
+void release(void*, void* block, size_t) {
+  if (block == nullptr) return;
+  const size_t holds = malloc_usable_size(block);
+  if (holds < kLeast || !shelves().put(block, rounded_down(holds))) std::free(block);
+}
+
+/// numpy/ndarraytypes.h: PyDataMem_Handler.
+struct Handler {
+  char name[127];
+  uint8_t version;
+  void* context;
+  void* (*malloc)(void*, size_t);
+  void* (*calloc)(void*, size_t, size_t);
+  void* (*realloc)(void*, void*, size_t);
+  void (*free)(void*, void*, size_t);
+};
+
+}  // namespace
+
+const void* numpy_memory_handler() {
+  static Handler handler{"gpugrad", 1, nullptr, allocate, allocate_zeros, resize, release};
+  return &handler;
+}
+
+void keep_memory(int64_t limit) {
+  shelves().limit(limit > 0 ? static_cast<size_t>(limit) : 0);
+}
+
+int64_t kept_memory() {
+  return static_cast<int64_t>(shelves().kept());
+}
+
+}  // namespace gg

@@ -1,0 +1,89 @@
+"""The C++ module ``_cpu`` as kernels: shapes and dtypes as on the other devices. Results lie in
+memory as the array they are made of does.
+
+``backends/cpu.py`` decides where these are used and where NumPy is faster.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..dtype import DType, int64, sum_dtype
+from ..errors import ArgumentError, DeviceError
+from .base import Array, PoolWindow, Shape, raise_flag
+from .native import NativeKernels, load, run
+
+module = load("_cpu")
+if module is None:
+    raise DeviceError(
+        "device cpu: gpugrad's module _cpu is not here.\n"
+        "  In the source tree, Python finds the folder gpugrad instead of the installed package: "
+        "start elsewhere.\n  Otherwise build it there: pip install ."
+    )
+
+_MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+KEPT_MEMORY = int(os.environ.get("GPUGRAD_KEPT_MEMORY", min(1 << 31, _MEMORY // 8)))
+"""Bytes of freed large arrays that are kept for new ones at most; 0 gives all back at once.
+
+New pages cost more than most operations: the system clears each at its first touch.
+"""
+
+module.keep_memory(KEPT_MEMORY)
+module.own_numpy_memory()
+
+
+class CpuNative(NativeKernels):
+    """Every operation that ``_cpu`` has; `module`, `empty` and `launch` as NativeKernels asks."""
+
+    def __init__(self) -> None:
+        self.module = module
+        self.empty = np.empty
+
+    def launch(self, operation: Callable[..., None], *args: Any) -> None:
+        run(operation, 0, args)
+
+    def flagged(self, operation: Callable[..., None], *args: Any) -> None:
+        flag = np.zeros(4, int64)
+        run(operation, 0, (*args, flag))
+        if flag[0]:
+            raise_flag(flag)
+
+    def workspace(self, size_of: Callable[..., int], *args: Any) -> Any:
+        try:
+            size = size_of(*args)
+        except ValueError as error:
+            raise ArgumentError(str(error)) from None
+        return np.empty(size, np.uint8) if size else None
+
+    def scan(self, name: str, x: Array) -> Array:
+        y = np.empty_like(x, sum_dtype(x.dtype) if name in ("sum", "prod") else x.dtype)
+        self.launch(self.module.scan, name, x, y)
+        return y
+
+    def sort(self, x: Array, descending: bool) -> tuple[Array, Array]:
+        y, index = np.empty_like(x), np.empty_like(x, int64)
+        self.launch(self.module.sort, x, descending, y, index, None)
+        return y, index
+
+    def avg_pool(
+        self, x: Array, window: PoolWindow, shape: Shape, count_include_pad: bool, divisor: int
+    ) -> Array:
+        if not window[0] and not divisor and x.size and all(n == 1 for n in shape[2:]):
+            return self.reduce("mean", x, tuple(range(2, x.ndim)), True)
+        return super().avg_pool(x, window, shape, count_include_pad, divisor)
+
+    def fill(self, y: Array, value: float) -> None:
+        y[...] = value
+
+    def _result(self, arrays: Sequence[Array], dtype: DType) -> Array:
+        like = arrays[0]
+        if all(x.shape == like.shape for x in arrays):
+            return np.empty_like(like, dtype)
+        return super()._result(arrays, dtype)
+
+
+NATIVE = CpuNative()

@@ -1,0 +1,110 @@
+"""Device "cpu" keeps the memory of freed large arrays for new ones (csrc/cpu/memory.h)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import gpugrad as gg
+from gpugrad.backends import cpu_native
+
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> Iterator[None]:
+    cpu_native.module.own_numpy_memory()  # a test runs in a context of its own
+    cpu_native.module.keep_memory(0)
+    cpu_native.module.keep_memory(cpu_native.KEPT_MEMORY)
+    yield
+    cpu_native.module.keep_memory(cpu_native.KEPT_MEMORY)
+
+
+def kept() -> int:
+    return cpu_native.module.kept_memory()
+
+
+def test_a_new_array_takes_the_memory_of_a_freed_one() -> None:
+    x = gg.ones(MEGABYTE)
+    place = x.data.ctypes.data
+    assert kept() == 0
+    del x
+    assert kept() == 4 * MEGABYTE
+    y = gg.ones(1024, 1024) * 2.0
+    assert place in (y.data.ctypes.data, gg.ones(MEGABYTE).data.ctypes.data)
+    assert y.sum().item() == 2 * MEGABYTE
+
+
+def test_zeros_are_zeros() -> None:
+    x = np.full(MEGABYTE, 7.0)
+    del x
+    assert kept() >= 8 * MEGABYTE
+    assert not np.zeros(MEGABYTE).any()
+    assert not gg.zeros(MEGABYTE).numpy().any()
+
+
+def test_small_arrays_are_left_to_malloc() -> None:
+    x = np.ones(1000)
+    del x
+    assert kept() == 0
+
+
+def test_the_limit() -> None:
+    cpu_native.module.keep_memory(10 * MEGABYTE)
+    arrays = [np.empty(4 * MEGABYTE, np.uint8) for _ in range(3)]
+    while arrays:
+        arrays.pop()
+        assert kept() <= 10 * MEGABYTE
+    assert kept() == 4 * MEGABYTE  # the third found no room, and what was there went
+    x = np.empty(11 * MEGABYTE, np.uint8)
+    del x
+    assert kept() == 4 * MEGABYTE
+    cpu_native.module.keep_memory(0)
+    assert kept() == 0
+
+
+def test_resized_arrays() -> None:
+    """Blocks that grow and shrink keep their values, and land where their size belongs."""
+    for sizes in ([100, MEGABYTE, 100], [MEGABYTE, 3 * MEGABYTE, 5], [1000, 2 * MEGABYTE]):
+        x = np.arange(5, dtype=np.uint8).repeat(sizes[0] // 5)
+        for size in sizes[1:]:
+            x.resize(size, refcheck=False)
+        np.testing.assert_array_equal(x[:5], np.zeros(5) if sizes[0] >= 25 else np.arange(5))
+        del x
+    y = np.ones(3 * MEGABYTE, np.uint8)
+    assert y.sum() == 3 * MEGABYTE
+
+
+def test_threads() -> None:
+    """Arrays of one thread are freed by another."""
+    failed = []
+
+    def work(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        held: list[np.ndarray] = []
+        for _ in range(200):
+            held.append(np.full(int(rng.integers(1, 3 * MEGABYTE)), seed, np.uint8))
+            if len(held) > 4:
+                first = held.pop(int(rng.integers(4)))
+                if (first != seed).any():
+                    failed.append(seed)
+
+    def in_context(seed: int) -> None:
+        cpu_native.module.own_numpy_memory()
+        work(seed)
+
+    threads = [threading.Thread(target=in_context, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+
+
+def test_the_summary_tells() -> None:
+    x = gg.ones(MEGABYTE)
+    del x
+    assert "4 MB of freed arrays kept" in gg.cuda.memory_summary("cpu")
