@@ -78,7 +78,9 @@ def _plain(data: Any) -> Any:
 
 def _leaf_type(data: Any) -> type:
     while isinstance(data, (list, tuple)) and data:
-        kinds = {_leaf_type(x) for x in data} if len(data) < 64 else {_leaf_type(data[0])}
+        kinds = set(map(type, data))
+        if any(issubclass(kind, (list, tuple, Tensor)) for kind in kinds):
+            kinds = {_leaf_type(x) for x in data}
         return float if float in kinds or len(kinds) > 1 else kinds.pop()
     if isinstance(data, Tensor):
         return float if dtypes.is_floating(data.dtype) else int

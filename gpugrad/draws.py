@@ -110,6 +110,15 @@ def randperm(
     return result if dtype is None else result.to(dtype)
 
 
+def _check_deviations(std: float | Tensor) -> None:
+    """Raise ArgumentError for a negative deviation, where its values are at hand."""
+    if not isinstance(std, Tensor):
+        if std < 0:
+            raise ArgumentError(f"normal: std must not be negative, got {std}.")
+    elif std.backend.synchronous and std.numel() and bool((std < 0).any()):
+        raise ArgumentError(f"normal: std must not be negative, got {float(std.min().item())}.")
+
+
 def normal(
     mean: float | Tensor = 0.0,
     std: float | Tensor = 1.0,
@@ -123,14 +132,14 @@ def normal(
     if isinstance(mean, Tensor) or isinstance(std, Tensor):
         if size is not None:
             raise ArgumentError("normal: size is given by the tensors mean and std.")
+        _check_deviations(std)
         shaped = mean + std * 0 if isinstance(mean, Tensor) else std
         assert isinstance(shaped, Tensor)
         z = randn(shaped.shape, generator=generator, dtype=shaped.dtype, device=shaped.device)
         return (z * std + mean).detach()
     if size is None:
         raise ShapeError("normal: size is needed where mean and std are numbers.")
-    if std < 0:
-        raise ArgumentError(f"normal: std must not be negative, got {std}.")
+    _check_deviations(std)
     shape, wanted = shape_of("normal", (size,)), _floating("normal", dtype)
     return _draw("normal", shape, float(mean), float(std), wanted, device, generator)
 

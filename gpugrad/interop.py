@@ -19,8 +19,15 @@ def _check(name: str, tensor: Tensor) -> None:
 def array(tensor: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
     """``np.asarray(tensor)``: the tensor's own memory on the CPU, unless a copy is asked for."""
     _check("numpy", tensor)
+    cast = dtype is not None and tensor.data.dtype != np.dtype(dtype)
+    if copy is False and (cast or not tensor.backend.in_host_memory):
+        raise ArgumentError(
+            f"numpy(copy=False): {tensor.dtype.name} on {tensor.device} as an array of "
+            f"{np.dtype(dtype).name if cast else tensor.dtype.name} is a copy.\n"
+            "  Leave copy out, or convert first with .to(dtype) and .cpu()."
+        )
     values = tensor.numpy()
-    if dtype is not None and values.dtype != np.dtype(dtype):
+    if cast:
         return values.astype(dtype)
     return values.copy() if copy else values
 
@@ -40,7 +47,7 @@ def dlpack(
     _check("__dlpack__", tensor)
     options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
     given = {name: value for name, value in options.items() if value is not None}
-    if not isinstance(tensor.data, np.ndarray):
+    if not tensor.backend.in_host_memory:
         return tensor.data.__dlpack__(**given)
     try:
         return exported(tensor.data, given)

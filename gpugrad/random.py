@@ -59,8 +59,8 @@ class Generator:
         return seed
 
     def initial_seed(self) -> int:
-        """The seed of the stream."""
-        return self._seed
+        """The seed of the stream, as an unsigned number of 64 bits."""
+        return self._seed & 0xFFFF_FFFF_FFFF_FFFF
 
     def get_state(self) -> Tensor:
         """int64 {seed, base, draws} on the CPU."""
@@ -68,9 +68,12 @@ class Generator:
 
     def set_state(self, state: Tensor) -> None:
         """Go on from a state that `get_state` gave."""
-        if state.shape != (3,) or state.dtype != dtypes.int64:
+        if not isinstance(state, Tensor) or state.shape != (3,) or state.dtype != dtypes.int64:
+            tensor = isinstance(state, Tensor)
+            found = f"{state.dtype.name} {state.shape}" if tensor else type(state).__name__
             raise ArgumentError(
-                f"set_state: a state is int64 of shape (3,), got {state.dtype.name} {state.shape}."
+                f"set_state: a state is an int64 tensor of shape (3,), got {found}.\n"
+                "  Pass what get_state() gave."
             )
         self._restart(*state.tolist())
 
@@ -110,7 +113,7 @@ class _Default:
         return generator
 
     def manual_seed(self, seed: int) -> None:
-        self.seed = Generator().manual_seed(seed).initial_seed()
+        self.seed = Generator().manual_seed(seed)._seed
         for generator in self.generators.values():
             generator.manual_seed(seed)
 

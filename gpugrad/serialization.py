@@ -15,6 +15,7 @@ from . import backends, safetensors_file
 from . import dtype as dtypes
 from .device import Device
 from .errors import ArgumentError, DataError
+from .nn.parameter import is_lazy
 from .tensor import Tensor
 
 STRUCTURE = "gpugrad.structure"
@@ -108,6 +109,11 @@ class _Writer:
         if type(value) is float:
             return value if math.isfinite(value) else {"$float": repr(value)}
         if isinstance(value, Tensor):
+            if is_lazy(value):
+                raise ArgumentError(
+                    f"save: {_place(path)} is an {type(value).__name__}, which has no shape and "
+                    "no values yet.\n  Call the model once, with a batch, before saving it."
+                )
             return {"$tensor": self.add(value.backend.to_numpy(value.data), path)}
         if isinstance(value, np.ndarray):
             return {"$array": self.add(value, path)}

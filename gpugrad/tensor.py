@@ -278,7 +278,7 @@ class Tensor(TensorMethods):
         if self._requires_grad:
             raise GraphError("numpy(): this tensor requires a gradient. Use detach().numpy().")
         self.backend.synchronize()
-        if isinstance(self.data, np.ndarray):
+        if self.backend.in_host_memory:
             return self.data
         return self.backend.to_numpy(self.data)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 import weakref
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 import gpugrad as gg
 from gpugrad.autograd import Function
 from gpugrad.errors import GraphError, ShapeError
+from gpugrad.ops import inplace
 
 
 def leaf(*values: float, dtype: Any = gg.float64) -> gg.Tensor:
@@ -50,6 +53,19 @@ def test_leaves_never_share_a_gradient() -> None:
     assert a.grad is not b.grad and a.grad is not dy
     a.grad.zero_()
     assert values(b.grad) == [1, 1] and values(dy) == [1, 1]
+
+
+def test_leaves_never_share_a_gradient_with_a_graph() -> None:
+    a, b = leaf(1, 2), leaf(3, 4)
+    ((a + b) ** 2).sum().backward(create_graph=True)
+    c = leaf(1, 2)
+    c.sum().backward(create_graph=True)  # an expanded gradient: one number in memory
+    d, dy = leaf(1, 2), gg.tensor([1.0, 2.0], dtype=gg.float64)
+    d.backward(dy, create_graph=True)
+    with gg.no_grad():
+        for x in (a, c, d):
+            x.grad.zero_()
+    assert values(b.grad) == [8, 12] and values(c.grad) == [0, 0] and values(dy) == [1, 2]
 
 
 def test_a_fresh_gradient_is_kept_without_a_copy() -> None:
@@ -224,6 +240,28 @@ def test_in_place_operations_take_over_the_history() -> None:
     y.clamp_(0, 20)
     y.sum().backward()
     assert values(x.grad) == [6, 0] and values(w.grad) == [2, 0]
+
+
+@pytest.mark.parametrize("lower", [0, 1])
+def test_originals_are_saved_whatever_a_python_counts(
+    lower: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def getrefcount(x: Any) -> int:  # Python 3.14 counts no borrowed local
+        return sys.getrefcount(x) - lower
+
+    monkeypatch.setattr(inplace, "sys", SimpleNamespace(getrefcount=getrefcount))
+    monkeypatch.setattr(inplace, "_unsaved", [])
+    inplace._calibrate()
+    w = leaf(2, 3)
+    h = gg.tensor([5.0, 7.0], dtype=gg.float64) * 1
+    h.mul_(w)
+    h.sum().backward()
+    assert values(w.grad) == [5, 7]
+    memory = h.detach().clone()
+    kept: list[Any] = []
+    monkeypatch.setattr(memory.backend.kernels, "contiguous", kept.append, raising=False)
+    memory.add_(w)
+    assert not kept, "add saves nothing, so the old values are not copied"
 
 
 def test_overwriting_cuts_the_old_history() -> None:

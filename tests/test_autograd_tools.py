@@ -37,7 +37,60 @@ class Twice(Function):
         return dy * 2
 
 
+def context_style(forward: Callable[[Any], Any]) -> type[Function]:
+    """A function of which only the sharing of memory matters, in PyTorch's style."""
+
+    class Shares(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return forward(x)
+
+        @staticmethod
+        def backward(ctx: Any, dy: Any) -> Any:
+            return dy
+
+    return Shares
+
+
+def own_style(forward: Callable[[Any], Any]) -> type[Function]:
+    """The same in our own."""
+
+    class Shares(Function):
+        def forward(self, x: Any) -> Any:
+            return forward(x)
+
+        def backward(self, dy: Any) -> Any:
+            return dy
+
+    return Shares
+
+
 # ---- functions with a context ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("style", [context_style, own_style])
+@pytest.mark.parametrize("forward", [lambda x: x, lambda x: x[:1], lambda x: (x, x[1:])])
+def test_results_that_share_memory_with_an_input_are_views(style: Any, forward: Any) -> None:
+    function = style(forward)
+    found = function.apply(leaf(1, 2) * 1)
+    for y in found if isinstance(found, tuple) else (found,):
+        with pytest.raises(GraphError, match="a view that is part of a graph cannot be changed"):
+            y.mul_(3)
+    base = leaf(1, 2) * 1
+    found = function.apply(base)
+    base.mul_(3)
+    for y in found if isinstance(found, tuple) else (found,):
+        with pytest.raises(GraphError, match=r"a view of shape .* was taken before its base was"):
+            y.sum().backward()
+
+
+@pytest.mark.parametrize("style", [context_style, own_style])
+def test_fresh_results_can_be_changed_in_place(style: Any) -> None:
+    x = leaf(1, 2)
+    y = style(lambda x: x + 0).apply(x)
+    y.mul_(3)
+    y.sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [3, 3]
 
 
 def test_the_context_is_the_node() -> None:
@@ -219,8 +272,11 @@ def test_second_derivatives_through_hooks() -> None:
     assert gg.autograd.gradgradcheck(f, leaf(0.5, 1.5, -1))
 
 
-def test_save_on_cpu_moves_from_the_device() -> None:
+def test_save_on_cpu_moves_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     x = gg.ones(4, device="sim", requires_grad=True)
+    with graph.save_on_cpu():  # the simulator's arrays lie in the host's memory already
+        assert (x * 2).exp().grad_fn._saved[0][1].packed.device == x.device
+    monkeypatch.setattr(type(x.backend), "in_host_memory", False)
     with graph.save_on_cpu():
         y = (x * 2).exp()
     packed = y.grad_fn._saved[0][1].packed

@@ -163,6 +163,18 @@ def test_a_bad_label_is_told_when_the_loss_is_read(
         loss.item()
 
 
+def test_sizes_are_asked_of_the_right_gpu(
+    backend: cuda.CudaBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A workspace's size may depend on the current GPU's multiprocessors."""
+    inside: list[int] = []
+    monkeypatch.setattr(FakeGpu, "__enter__", lambda self: inside.append(1))
+    monkeypatch.setattr(FakeGpu, "__exit__", lambda self, *error: inside.clear())
+    asked = []
+    backend.kernels.workspace(lambda: asked.append(bool(inside)) or 8)
+    assert asked == [backend._several]
+
+
 def test_out_of_memory(backend: cuda.CudaBackend) -> None:
     with pytest.raises(DeviceError) as caught:
         backend.empty((1024, 1024), dtypes.float32)

@@ -290,3 +290,44 @@ def test_special_names() -> None:
     assert gg.special.expit is gg.sigmoid and gg.special.logit is gg.logit
     assert gg.special.entr(gg.tensor([0.0, 1.0, -1.0])).tolist() == [0.0, 0.0, -math.inf]
     np.testing.assert_allclose(gg.special.ndtr(gg.tensor([0.0, -40.0])).numpy(), [0.5, 0.0])
+
+
+def gradients(function: Callable[..., gg.Tensor], *inputs: list[float]) -> list[Any]:
+    leaves = [gg.tensor(x, requires_grad=True) for x in inputs]
+    return [values(dx) for dx in gg.autograd.grad(function(*leaves).sum(), leaves)]
+
+
+def test_gradients_of_a_log_b_at_0() -> None:
+    da, _ = gradients(gg.xlogy, [0.0, 0.0, 0.0], [math.e, 0.0, -1.0])
+    assert da == pytest.approx([1.0, 0.0, 0.0])
+    da, _ = gradients(gg.special.xlog1py, [0.0, 0.0, 0.0], [math.e - 1, -1.0, -2.0])
+    assert da == pytest.approx([1.0, 0.0, 0.0])
+
+
+def test_the_angle_of_the_origin_has_gradient_0() -> None:
+    assert gradients(gg.atan2, [0.0, 1.0], [0.0, 1.0]) == [[0.0, 0.5], [0.0, -0.5]]
+
+
+def test_clamp_passes_no_gradient_at_nan() -> None:
+    row = [math.nan, 0.5, 2.0]
+    assert gradients(lambda x: x.clamp(0, 1), row) == [[0.0, 1.0, 0.0]]
+    for bounds in ((gg.zeros(3), gg.ones(3)), (None, gg.ones(3)), (gg.zeros(3), None)):
+        (dx,) = gradients(lambda x, b=bounds: x.clamp(*b), row)
+        assert dx == [0.0, 1.0, 0.0 if bounds[1] is not None else 1.0]
+
+
+def test_halves_are_rounded_to_decimals_in_float32() -> None:
+    x = gg.tensor([3.14159, 100.0], dtype=gg.float16)
+    assert x.round(decimals=4).dtype == gg.float16 and values(x.round(decimals=4)) == values(x)
+    with pytest.raises(ArgumentError, match=r"round: decimals=400: .* legal are -38 to 38"):
+        x.round(decimals=400)
+
+
+def test_scaled_differences_of_bools_are_refused() -> None:
+    for call in (
+        lambda: gg.rsub(B, 3, alpha=2),
+        lambda: gg.sub(B, 1, alpha=2),
+        lambda: gg.sub(N, True, alpha=2),
+    ):
+        with pytest.raises(DTypeError, match="sub: not defined for bool tensors"):
+            call()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import gpugrad as gg
 from gpugrad.backends import cpu_native
+from gpugrad.errors import ArgumentError
 
 MEGABYTE = 1 << 20
 
@@ -102,6 +104,68 @@ def test_threads() -> None:
     for thread in threads:
         thread.join()
     assert not failed
+
+
+def test_a_new_thread_keeps_memory_too() -> None:
+    seen = []
+
+    def work() -> None:
+        x = gg.ones(3) + 1  # NumPy computes it
+        x = np.ones(MEGABYTE, np.float32)
+        del x
+        seen.append(kept())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [4 * MEGABYTE]
+
+
+def test_the_default_limit(tmp_path: Path) -> None:
+    """An eighth of the smaller of the machine's memory and the cgroup's."""
+    group, none = tmp_path / "memory.max", tmp_path / "absent"
+    for text, expected in (("1073741824\n", 1 << 27), ("max\n", None), (str(1 << 62), None)):
+        group.write_text(text)
+        limit = cpu_native._kept_memory(None, [str(none), str(group)])
+        assert limit == (expected or cpu_native._kept_memory(None, []))
+    assert cpu_native._kept_memory("123") == 123
+    with pytest.raises(ArgumentError, match=r"GPUGRAD_KEPT_MEMORY='1g' is not a number of bytes"):
+        cpu_native._kept_memory("1g")
+
+
+class Kept:
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        x = np.ones(MEGABYTE, np.float32)
+        del x
+        return kept()
+
+
+def test_data_loader_workers_keep_nothing() -> None:
+    assert [int(x) for x in gg.data.DataLoader(Kept(), num_workers=1)] == [0, 0]
+
+
+def test_the_limit_while_others_allocate() -> None:
+    """It frees what is kept although another thread is at the shelves."""
+    stop = threading.Event()
+
+    def work() -> None:
+        cpu_native.module.own_numpy_memory()
+        while not stop.is_set():
+            np.empty(MEGABYTE, np.uint8)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(200):
+            cpu_native.module.keep_memory(1 << 26)
+            cpu_native.module.keep_memory(0)
+            assert kept() == 0
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_the_summary_tells() -> None:

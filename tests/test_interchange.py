@@ -42,6 +42,31 @@ def test_binary_ufuncs_on_either_side(name: str) -> None:
         np.testing.assert_allclose(y.numpy(), ufunc(a, b), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "name", sorted(n for n in {*UFUNCS} - {"matmul"} if getattr(np, n).nin == 2)
+)
+def test_binary_ufuncs_take_numbers(name: str) -> None:
+    ufunc = getattr(np, name)
+    whole = name.startswith("bitwise") or name in ("gcd", "lcm")
+    array, number = (np.array([6, 4]), 4) if whole else (np.float16([0.25, 0.5]), 0.75)
+    for scalar in (number, array.dtype.type(number)):
+        for a, b in ((array, scalar), (scalar, array)):
+            y = ufunc(*[gg.tensor(x) if x is array else x for x in (a, b)])
+            expected = ufunc(a, b)
+            assert y.dtype == (np.float64 if name == "float_power" else expected.dtype)
+            np.testing.assert_allclose(y.numpy(), expected, rtol=2e-3)  # 2 units of float16
+
+
+def test_a_number_can_have_gradients_beside_it() -> None:
+    x = leaf()
+    np.maximum(x, 0.3).sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [0, 1]
+    whole = np.maximum(gg.tensor([0, 1]), 0.5)
+    assert whole.dtype == gg.float32 and whole.tolist() == [0.5, 1]
+    with pytest.raises(DTypeError, match="got str"):
+        np.maximum(gg.tensor(ARRAY), "a")
+
+
 def test_gradients_flow_through_ufuncs() -> None:
     x = leaf()
     np.add(np.sin(x), ARRAY).sum().backward()
@@ -107,6 +132,20 @@ def test_asarray_shares_the_memory() -> None:
     a, b = np.asarray(x), np.array(x)
     x.add_(1)
     assert a.tolist() == [2, 2] and b.tolist() == [1, 1]
+
+
+def test_asarray_copies_only_where_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = gg.ones(2)
+    assert np.shares_memory(x.__array__(copy=False), x.data)
+    assert np.shares_memory(x.__array__(np.float32, copy=False), x.data)
+    assert x.__array__(np.float64).dtype == np.float64
+    with pytest.raises(ValueError, match="float32 on cpu as an array of float64 is a copy"):
+        x.__array__(np.float64, copy=False)
+    there = gg.ones(2, device="sim")
+    monkeypatch.setattr(type(there.backend), "in_host_memory", False)
+    assert not np.shares_memory(there.numpy(), there.data)
+    with pytest.raises(ValueError, match="float32 on sim as an array of float32 is a copy"):
+        there.__array__(copy=False)
 
 
 def test_ufuncs_stay_on_the_device(kernel_device: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 
@@ -143,6 +144,17 @@ def test_lazy_modules_of_users() -> None:
 
     with pytest.raises(ArgumentError, match="left parameters uninitialised"):
         Forgetful()(gg.ones(1))
+
+
+def test_saving_needs_a_first_call(tmp_path: Path) -> None:
+    lazy = net()
+    text = r"save: obj\['model'\]\['0.weight'\] is an UninitializedParameter"
+    with pytest.raises(ArgumentError, match=text + r"(.|\n)*Call the model once, with a batch"):
+        gg.save({"model": lazy.state_dict()}, tmp_path / "f")
+    assert not (tmp_path / "f").exists()
+    lazy(gg.randn(2, 3, 5, 5))
+    gg.save(lazy.state_dict(), tmp_path / "f")
+    assert gg.load(tmp_path / "f")["0.weight"].shape == (4, 3, 3, 3)
 
 
 def test_buffers() -> None:

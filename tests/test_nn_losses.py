@@ -20,6 +20,7 @@ from gpugrad.errors import (
     IndexOutOfRangeError,
     ShapeError,
 )
+from gpugrad.nn import margin_loss_functions
 
 
 def test_ctc_sums_over_all_alignments() -> None:
@@ -111,6 +112,49 @@ def test_multilabel_margin_ends_at_the_first_minus_one() -> None:
     terms = [1 - (0.1 - 0.2), 1 - (0.1 - 0.4), 1 - (0.8 - 0.2), 1 - (0.8 - 0.4)]
     assert F.multilabel_margin_loss(x, y).item() == pytest.approx(sum(terms) / 4, rel=1e-6)
     assert F.multilabel_margin_loss(x, gg.tensor([-1, 0, 0, 0])).item() == 0
+
+
+def test_multilabel_margin_takes_memory_of_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the number of label columns taken at a time, value and gradient are those of the
+    sum over all pairs; and the largest array is one of [N, columns, C]."""
+    n, c = 3, 6
+    rng = np.random.default_rng(0)
+    scores, labels = 2 * rng.standard_normal((n, c)), np.full((n, c), -1)
+    labels[0], labels[1, :2] = np.arange(c)[::-1], [4, 4]
+    labels[2, :3] = [0, 5, 2]
+    want, slope = 0.0, np.zeros((n, c))
+    for row, mine in enumerate(labels):
+        mine = [t for t in mine if t >= 0]
+        for t, other in itertools.product(mine, set(range(c)) - set(mine)):
+            gap = 1 - scores[row, t] + scores[row, other]
+            want += max(0, gap) / c
+            slope[row, other] += (gap > 0) / c
+            slope[row, t] -= (gap > 0) / c
+    largest = 0
+    relu = gg.Tensor.relu
+
+    def noted(x: gg.Tensor) -> gg.Tensor:
+        nonlocal largest
+        largest = max(largest, x.numel())
+        return relu(x)
+
+    monkeypatch.setattr(gg.Tensor, "relu", noted)
+    for held, most in [(1, n * c), (2 * n * c, 2 * n * c), (1 << 20, n * c * c)]:
+        monkeypatch.setattr(margin_loss_functions, "GAPS", held)
+        x, largest = gg.tensor(scores, requires_grad=True), 0
+        loss = F.multilabel_margin_loss(x, gg.tensor(labels), reduction="sum")
+        loss.backward()
+        assert loss.item() == pytest.approx(want, rel=1e-12) and largest == most
+        np.testing.assert_allclose(x.grad.numpy(), slope, rtol=1e-12)
+
+
+def test_gaussian_nll_of_an_infinite_variance() -> None:
+    var = gg.tensor([math.inf, 0.0, 4.0], dtype="float64", requires_grad=True)
+    loss = F.gaussian_nll_loss(gg.ones(3).double(), gg.zeros(3).double(), var, reduction="none")
+    want = [math.inf, (math.log(1e-6) + 1e6) / 2, (math.log(4) + 1 / 4) / 2]
+    assert loss.tolist() == pytest.approx(want, rel=1e-12)
+    loss.sum().backward()  # (1 / v - d^2 / v^2) / 2, also below eps
+    assert var.grad.tolist() == pytest.approx([0.0, (1e6 - 1e12) / 2, (1 / 4 - 1 / 16) / 2])
 
 
 def test_large_scores_do_not_overflow() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -155,3 +155,69 @@ def test_parameters_with_names() -> None:
     ]:
         with pytest.raises(ArgumentError, match=text):
             optim.SGD(params)
+
+
+def test_a_loaded_rate_is_its_own() -> None:
+    """A schedule that fills the lr tensor of one optimizer does not reach the other."""
+    p = parameter([1.0])
+    for make in (optim.SGD, Heavy, optim.LBFGS):
+        one, two = (make([p], lr=gg.tensor(0.5)) for _ in range(2))
+        two.load_state_dict(one.state_dict())
+        one.param_groups[0]["lr"].fill_(4.0)
+        assert two.param_groups[0]["lr"].item() == 0.5, make
+
+
+class Pair(NamedTuple):
+    mean: Any
+    count: int
+
+
+def test_named_tuples_in_the_state() -> None:
+    p = parameter([1.0])
+    one, two = Heavy([p]), Heavy([p])
+    one.state[p]["pair"] = Pair(gg.tensor([2.0]), 3)
+    two.load_state_dict(one.state_dict())
+    pair = two.state[p]["pair"]
+    assert isinstance(pair, Pair) and pair.mean.item() == 2.0 and pair.count == 3
+    assert pair.mean is not one.state[p]["pair"].mean
+
+
+def test_own_step_states_that_do_not_fit_change_nothing() -> None:
+    big, small, row = (parameter(np.ones(shape)) for shape in [(5, 6), (3, 4), (5,)])
+    target = optim.Adafactor([big], lr=0.5)
+    states = []
+    for p in (small, row):
+        other = optim.Adafactor([p], lr=0.1)
+        set_grad(p, np.ones(p.shape))
+        other.step()
+        states.append(other.state_dict())
+    wrong = {**optim.Adafactor([big]).state_dict()}
+    wrong["param_groups"] = [{**wrong["param_groups"][0], "d": 0.5}]
+    for state, kind, text in [
+        (states[0], DataError, r"row_var of parameter 0 has shape \(3, 1\); .* needs \(5, 1\)"),
+        (states[1], DataError, "state of parameter 0 lacks row_var; it has step, variance"),
+        (wrong, ArgumentError, r"Adafactor\(d=0.5\)"),
+    ]:
+        with pytest.raises(kind, match=text):
+            target.load_state_dict(state)
+        assert target.param_groups[0]["lr"] == 0.5 and not target.state
+    bad = Heavy([small]).state_dict()
+    bad["param_groups"][0]["lr"] = -1.0
+    with pytest.raises(ArgumentError, match=r"Heavy\(lr=-1.0\)"):
+        Heavy([small]).load_state_dict(bad)
+
+
+def test_asgd_reads_no_rate_for_parameters_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    p, idle = parameter([1.0]), parameter([1.0])
+    optimizer = optim.ASGD([p, idle], lr=gg.tensor(0.5))
+    set_grad(p, 1.0)
+    optimizer.step()  # the first one starts the clock from the rate
+
+    def read(x: gg.Tensor) -> float:
+        raise AssertionError("the host has read the rate")
+
+    monkeypatch.setattr(gg.Tensor, "__float__", read)
+    optimizer.step()
+    set_grad(idle, 1.0)
+    with pytest.raises(AssertionError, match="the host has read"):
+        optimizer.step()

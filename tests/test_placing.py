@@ -11,6 +11,11 @@ import gpugrad as gg
 from gpugrad.errors import ArgumentError, DTypeError, GraphError, IndexOutOfRangeError, ShapeError
 
 
+def test_index_add_of_scaled_bools() -> None:
+    y = gg.index_add(gg.tensor([True, False]), 0, gg.tensor([1]), gg.tensor([True]), alpha=2)
+    assert y.dtype == gg.bool and y.tolist() == [True, True]
+
+
 def test_index_put_is_setitem_and_adds_in_order() -> None:
     x, i, j = gg.zeros(3, 4), gg.tensor([0, 2, 0]), gg.tensor([1, 1, 1])
     y = x.index_put((i, j), gg.tensor([1.0, 2.0, 4.0]), accumulate=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,28 @@ def test_seeds_and_states() -> None:
     assert own.initial_seed() == 3 and gg.initial_seed() == 3
     with pytest.raises(ArgumentError, match="seed must be an int of 64 bits"):
         gg.manual_seed(1 << 64)
+
+
+def test_a_negative_seed_is_its_64_bits() -> None:
+    gg.manual_seed(-1)
+    assert gg.initial_seed() == (1 << 64) - 1
+    state = gg.get_rng_state()
+    with gg.random.fork_rng():
+        a = gg.rand(2)
+    assert gg.rand(2).tolist() == a.tolist() and gg.manual_seed((1 << 64) - 1) is not None
+    assert gg.get_rng_state().tolist() == state.tolist() and gg.rand(2).tolist() == a.tolist()
+
+
+@pytest.mark.parametrize("std", [gg.tensor([-1.0, 1.0]), -1.0])
+def test_negative_deviations_are_refused(std: gg.Tensor | float) -> None:
+    with pytest.raises(ArgumentError, match="normal: std must not be negative"):
+        gg.normal(gg.zeros(2), std)
+
+
+@pytest.mark.parametrize("state", ["x", [1, 2, 3], np.zeros(3, np.int64), gg.zeros(3), None])
+def test_only_states_are_states(state: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"a state is an int64 tensor of shape \(3,\), got"):
+        gg.Generator().set_state(state)
 
 
 def test_draws() -> None:

@@ -17,6 +17,7 @@ from gpugrad.errors import (
     IndexOutOfRangeError,
     ShapeError,
 )
+from gpugrad.ops.scans import weighted_tails
 
 NAN, INF = math.nan, math.inf
 X = gg.tensor([[1.5, -2.5, 0.0], [3.0, 1.0, 2.0]])
@@ -265,6 +266,38 @@ def test_differences() -> None:
     assert B.diff().tolist() == [True, True]
 
 
+def test_cumprod_of_factors_far_apart() -> None:
+    """Parts of the gradient leave float32's range, the gradient does not."""
+    x = gg.tensor([1.0, 0.0, 3.0, *[1e10] * 5, 2.0], requires_grad=True)
+    (dx,) = gg.autograd.grad(x.cumprod(0)[:4].sum(), x)
+    np.testing.assert_allclose(dx.numpy(), [1, 1 + 3 + 3e10, *[0] * 7], rtol=2.0**-23)
+    far = gg.tensor([1e200] * 4, dtype=gg.float64)
+    assert weighted_tails(far, far * 0 + gg.tensor([2.0, 1.0, 0, 0])).tolist() == [1e200, 1, 0, 0]
+    x = gg.tensor([1e-6] * 8 + [1e6] * 8, requires_grad=True)
+    (dx,) = gg.autograd.grad(x.cumprod(0).sum(), x)
+    exact = x.detach().numpy().astype(np.float64)
+    expected = np.cumprod(exact)[::-1].cumsum()[::-1] / exact  # dx_j = sum of y_i / x_j, i >= j
+    np.testing.assert_allclose(dx.numpy(), expected, rtol=2.0**-23)  # one rounding
+
+
+def test_second_gradients_of_cumprod_where_the_first_is_0() -> None:
+    """The gradient is linear in dy, also at dy = 0."""
+    x = gg.tensor([1.0, 0.0, 3.0], dtype=gg.float64, requires_grad=True)
+    dy = gg.zeros(3, dtype=gg.float64, requires_grad=True)
+    (dx,) = gg.autograd.grad(x.cumprod(0), x, dy, create_graph=True)
+    assert gg.autograd.grad(dx.sum(), dy)[0].tolist() == [1.0, 1.0, 3.0]
+
+
+def test_trapezoids_of_narrow_dtypes() -> None:
+    y = gg.tensor([100, 100, 100], dtype=gg.int8)
+    assert gg.trapezoid(y).item() == 200
+    assert gg.cumulative_trapezoid(y).tolist() == [100, 200]
+    falling = gg.tensor([200, 100, 0], dtype=gg.uint8)
+    assert gg.trapezoid(gg.tensor([1, 2, 3]), falling).item() == -400
+    half = gg.tensor([40000.0, 40000.0], dtype=gg.float16)
+    assert gg.trapezoid(half).item() == 40000 and gg.trapezoid(half).dtype == gg.float16
+
+
 def test_trapezoids() -> None:
     y = gg.tensor([1, 3, 5])
     assert gg.trapezoid(y).item() == 6 and gg.trapezoid(y, dx=0.5).item() == 3
@@ -291,3 +324,37 @@ def test_covariances() -> None:
     counts = gg.tensor([1, 2, 1])
     expected = np.cov(x.numpy(), fweights=[1, 2, 1], ddof=0)
     np.testing.assert_allclose(x.cov(correction=0, fweights=counts).numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [0.5, -0.5, -1.0, 1.5])
+def test_norms_have_no_slope_at_zeros(p: float) -> None:
+    expected = [0.0, 1.0 if p > 0 else 0.0]
+    for norm in (gg.norm, gg.linalg.vector_norm):
+        x = gg.tensor([0.0, 4.0], requires_grad=True)
+        y = norm(x, p)
+        assert y.item() == pytest.approx(4.0 if p > 0 else 0.0)
+        assert gg.autograd.grad(y, x)[0].tolist() == pytest.approx(expected)
+        y = gg.dist(x, gg.zeros(2), p)
+        assert gg.autograd.grad(y, x)[0].tolist() == pytest.approx(expected)
+
+
+def test_the_smallest_norm_of_nothing_is_refused() -> None:
+    for p in (-1, INF, -INF):
+        with pytest.raises(ShapeError, match=r"norm: the norm of order .* of nothing"):
+            gg.norm(gg.zeros(0), p)
+
+
+def test_deviations_of_constants_have_gradient_0() -> None:
+    for deviation in (lambda x: x.std(1), lambda x: gg.std_mean(x, 1).std):
+        x = gg.tensor([[2.0, 2.0], [1.0, 3.0]], dtype=gg.float64, requires_grad=True)
+        (dx,) = gg.autograd.grad(deviation(x).sum(), x)
+        root = math.sqrt(0.5)
+        np.testing.assert_allclose(dx.numpy(), [[0, 0], [-root, root]], rtol=1e-15)
+
+
+def test_logsumexp_of_one_number_is_a_new_tensor() -> None:
+    x = gg.tensor(3.0, requires_grad=True)
+    y = x.logsumexp(0)
+    assert y is not x and y.item() == 3 and gg.autograd.grad(y, x)[0].item() == 1
+    y.detach().fill_(5.0)
+    assert x.item() == 3

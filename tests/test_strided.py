@@ -35,6 +35,11 @@ VIEWS: dict[str, Any] = {
     "squeeze": lambda x: x.unsqueeze(0).squeeze((0, 1)),
 }
 COPIES: dict[str, Any] = {
+    "repeat": lambda x: x.repeat(1, 1),
+    "repeat_of_one": lambda x: x[:1].repeat(3, 1),
+    "tile_once": lambda x: x.tile(1),
+    "repeat_interleave": lambda x: x.repeat_interleave(1, 0),
+    "repeat_interleave_of_one": lambda x: x[:1].repeat_interleave(3, 0),
     "diag": lambda x: x.diag(),
     "narrow_copy": lambda x: x.narrow_copy(0, 0, 1),
     "roll": lambda x: x.roll(0),
@@ -151,6 +156,29 @@ def test_fill_diagonal() -> None:
     assert w.grad is not None and w.grad.tolist() == [[0, 1], [1, 0]]
 
 
+@pytest.mark.parametrize("cuts", [3, (1, 3), (-3, 2), (0, 9)])
+def test_parts_in_order_are_one_node(cuts: Any) -> None:
+    """Its backward puts the gradients together once, not once for each part."""
+    x = matrix().requires_grad_()
+    parts = x.tensor_split(cuts, 1)
+    for found, wanted in zip(parts, np.array_split(x.detach().numpy(), cuts, 1), strict=True):
+        assert np.array_equal(found.detach().numpy(), wanted)
+    assert len({id(getattr(part.grad_fn, "parent", part)) for part in parts}) == 1
+    gg.cat([k * part for k, part in enumerate(parts)], 1).sum().backward()
+    lengths = [part.shape[1] for part in parts]
+    assert (
+        x.grad is not None and x.grad[2].tolist() == np.repeat(range(len(parts)), lengths).tolist()
+    )
+
+
+def test_parts_that_overlap() -> None:
+    x = matrix().requires_grad_()
+    parts = x.tensor_split((3, 1), 1)
+    assert [part.shape[1] for part in parts] == [3, 0, 3]
+    gg.cat(parts, 1).sum().backward()
+    assert x.grad is not None and x.grad[0].tolist() == [1, 2, 2, 1]
+
+
 def test_repeat_interleave_of_a_vector_is_positions() -> None:
     assert gg.repeat_interleave(gg.tensor([2, 0, 3])).tolist() == [0, 0, 2, 2, 2]
 
@@ -234,3 +262,9 @@ def test_errors(name: str) -> None:
     call, error, text = ERRORS[name]
     with pytest.raises(error, match=text):
         call(gg.zeros(3, 4))
+
+
+def test_the_axis_of_a_0d_tensor_moves_nowhere() -> None:
+    x = gg.tensor(1.0)
+    y = x.movedim(0, -1)
+    assert y.shape == () and y.data_ptr() == x.data_ptr()

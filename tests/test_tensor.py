@@ -36,6 +36,9 @@ from gpugrad.nn import functional as F
         (np.float16(1), gg.float16),
         ([], gg.float32),
         ([[1], [2]], gg.int64),
+        ([0] * 64 + [0.5], gg.float32),
+        ([[0]] * 64 + [[0.5]], gg.float32),
+        ([0] * 65, gg.int64),
     ],
 )
 def test_dtype_of_data(data: Any, dtype: Any) -> None:

@@ -2,8 +2,8 @@
 // up to eight in each power of two, and the next array of that size takes it from there. Where all
 // that is kept reaches the limit, everything is freed: sizes that are no longer used go with it.
 //
-// A thread that finds the shelves taken uses malloc and free: nobody waits, and a forked child
-// whose parent held them does not hang.
+// A thread that finds the shelves taken uses malloc and free: nobody waits (but who sets the limit,
+// and not for ever), and a forked child whose parent held them does not hang.
 #include "cpu/memory.h"
 
 #include <malloc.h>
@@ -11,8 +11,11 @@
 
 #include <atomic>
 #include <bit>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <new>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -52,15 +55,27 @@ class Shelves {
     const Guard guard(busy_);
     if (!guard.entered || size > limit_) return false;
     if (kept_ + size > limit_) clear();
-    blocks_[size].push_back(block);
+    try {
+      blocks_[size].push_back(block);
+    } catch (const std::bad_alloc&) {  // must not pass through NumPy's C functions
+      return false;
+    }
     kept_ += size;
     return true;
   }
 
+  /// Waits for whoever is at the shelves, but a second at most: a fork may have left nobody.
   void limit(size_t bytes) {
-    const Guard guard(busy_);
     limit_ = bytes;
-    if (guard.entered && kept_ > bytes) clear();
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    do {
+      const Guard guard(busy_);
+      if (guard.entered) {
+        if (kept_ > bytes) clear();
+        return;
+      }
+      std::this_thread::yield();
+    } while (std::chrono::steady_clock::now() < until);
   }
 
   size_t kept() const { return kept_; }

@@ -1,13 +1,17 @@
 // Scans along the last axis on CPU threads: y[i] = x[0] o ... o x[i], o being sum, prod, max, min
-// or logaddexp; in float32 for halves, in int64 for integers and bool, rounded once.
+// or logaddexp; sums and products of floats in double, the rest of halves in float32, of integers
+// and bool in int64; rounded once at each y.
 //
-//   rows     elements of a row lie near each other: a vector of floats is scanned in three steps,
-//            then joined with the carry, so that only the carry waits for what is before it
+//   rows     elements of a row lie near each other: a vector of a sum's, a maximum's or a minimum's
+//            is scanned in two or three steps, then joined with the carry, so that only the carry
+//            waits for what is before it. Products (and float64's sums) meet one after the other:
+//            that of a few elements may overflow or vanish where no prefix does
 //   columns  neighbouring rows lie nearer: a line of up to 1024 rows after the other
 //
 // A row has one thread. Bytes: x once, y once. Bound: memory; logaddexp: arithmetic.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <type_traits>
 
 #include "core/checks.h"
@@ -28,28 +32,22 @@ T log_add_exp(T a, T b) {
   return d > 0 ? a + std::log1p(std::exp(-d)) : d <= 0 ? b + std::log1p(std::exp(d)) : d;
 }
 
-/// Calls f(join, start): what joins two numbers or two vectors, and join(start, x) = x.
+/// What sums and products are formed in.
+template <class T>
+using Total = std::conditional_t<std::is_floating_point_v<T>, double, T>;
+
+/// Calls f(join, start): what joins two numbers or two vectors, and join(start, x) = x. Sums and
+/// products of floating T have loops of their own.
 template <class T, class F>
 void with_join(Scan op, F f) {
-  switch (op) {
-    case Scan::sum:
-      return f(
-          [](auto a, auto b) {
-            if constexpr (std::is_integral_v<T>) return BinaryMath<T>::add(a, b);
-            if constexpr (!std::is_integral_v<T>) return a + b;
-          },
-          T(0));
-    case Scan::prod:
-      return f(
-          [](auto a, auto b) {
-            if constexpr (std::is_integral_v<T>) return BinaryMath<T>::mul(a, b);
-            if constexpr (!std::is_integral_v<T>) return a * b;
-          },
-          T(1));
-    case Scan::max:
-      return f([](auto a, auto b) { return extreme<false>(a, b); }, fold_start<T>(Reduce::max));
-    default:
-      return f([](auto a, auto b) { return extreme<true>(a, b); }, fold_start<T>(Reduce::min));
+  if constexpr (std::is_integral_v<T>) {
+    if (op == Scan::sum) return f([](T a, T b) { return BinaryMath<T>::add(a, b); }, T(0));
+    if (op == Scan::prod) return f([](T a, T b) { return BinaryMath<T>::mul(a, b); }, T(1));
+  }
+  if (op == Scan::max) {
+    f([](auto a, auto b) { return extreme<false>(a, b); }, fold_start<T>(Reduce::max));
+  } else {
+    f([](auto a, auto b) { return extreme<true>(a, b); }, fold_start<T>(Reduce::min));
   }
 }
 
@@ -89,11 +87,44 @@ T scan_run(const T* x, T* y, int64_t n, T carry, T start, F join) {
   return carry;
 }
 
+/// y[i] = carry + x[0] + ... + x[i], or that product; returns the last, not rounded.
+template <class T>
+double total_run(bool product, const T* x, T* y, int64_t n, double carry) {
+  int64_t i = 0;
+  if (product) {
+    for (; i < n; i++) y[i] = static_cast<T>(carry *= x[i]);
+    return carry;
+  }
+  if constexpr (std::is_same_v<T, float>) {  // no sum of four floats overflows in double
+    using V = Lanes<double>::Values;
+    typedef float Four __attribute__((vector_size(16)));
+    V carries = carry - V{};
+    for (; i + 4 <= n; i += 4) {
+      Four four;
+      std::memcpy(&four, x + i, sizeof(four));
+      V v = __builtin_convertvector(four, V);
+      v += moved<1, double>(v, V{});
+      v += moved<2, double>(v, V{});
+      four = __builtin_convertvector(carries + v, Four);
+      std::memcpy(y + i, &four, sizeof(four));
+      carries += v[3] - V{};
+    }
+    carry = carries[0];
+  }
+  for (; i < n; i++) y[i] = static_cast<T>(carry += x[i]);
+  return carry;
+}
+
 template <class T>
 class Scanning {
  public:
   Scanning(Scan op, const Array& x, const Array& y)
-      : op_(op), x_(x.data), y_(y.data), read_(x.dtype), write_(y.dtype) {
+      : op_(op),
+        totals_(kFloating && (op == Scan::sum || op == Scan::prod)),
+        x_(x.data),
+        y_(y.data),
+        read_(x.dtype),
+        write_(y.dtype) {
     rows_ = row_layout({x, y}, x.ndim - 1);
     lines_ = !rows_.near && rows_.outer.length[rows_.outer.ndim - 1] >= 8;
   }
@@ -115,24 +146,24 @@ class Scanning {
     const int64_t from = rows_.outer.offset(0, row), to = rows_.outer.offset(1, row);
     const int64_t step_x = rows_.stride[0], step_y = rows_.stride[1];
     T run_x[kRun], run_y[kRun];
-    bool started = false;
     T carry = T(0);
+    Total<T> total = op_ == Scan::prod ? 1 : 0;
     for (int64_t i = 0; i < rows_.n; i += kRun) {
       const int64_t n = std::min(kRun, rows_.n - i);
       const T* const in = read_(x_, from + i * step_x, step_x, run_x, n);
       T* const out = write_.place(y_, to + i * step_y, step_y, run_y);
-      if constexpr (std::is_floating_point_v<T>) {
-        if (op_ == Scan::logaddexp) {
-          if (!started) carry = -std::numeric_limits<T>::infinity();
+      if (totals_) {
+        if constexpr (kFloating) total = total_run(op_ == Scan::prod, in, out, n, total);
+      } else if (op_ == Scan::logaddexp) {
+        if constexpr (kFloating) {
+          if (i == 0) carry = -std::numeric_limits<T>::infinity();
           for (int64_t k = 0; k < n; k++) out[k] = carry = log_add_exp(carry, in[k]);
         }
-      }
-      if (op_ != Scan::logaddexp) {
+      } else {
         with_join<T>(op_, [&](auto join, T start) {
-          carry = scan_run(in, out, n, started ? carry : start, start, join);
+          carry = scan_run(in, out, n, i > 0 ? carry : start, start, join);
         });
       }
-      started = true;
       write_(out, y_, to + i * step_y, step_y, n);
     }
   }
@@ -141,19 +172,26 @@ class Scanning {
   void scan_lines(int64_t first, int64_t n) const {
     const int64_t from = rows_.outer.offset(0, first), to = rows_.outer.offset(1, first);
     const int64_t across_x = rows_.outer.inner(0), across_y = rows_.outer.inner(1);
-    T run[kRun], total[kRun];
+    T run[kRun], joined[kRun];
+    Total<T> total[kRun];
+    if (totals_) std::fill_n(total, n, Total<T>(op_ == Scan::prod ? 1 : 0));
     for (int64_t i = 0; i < rows_.n; i++) {
       const T* const in = read_(x_, from + i * rows_.stride[0], across_x, run, n);
-      if (i == 0) {
-        std::copy_n(in, n, total);
+      if (totals_) {
+        for (int64_t k = 0; k < n; k++) {
+          total[k] = op_ == Scan::prod ? total[k] * in[k] : total[k] + in[k];
+          joined[k] = static_cast<T>(total[k]);
+        }
+      } else if (i == 0) {
+        std::copy_n(in, n, joined);
       } else if (op_ == Scan::logaddexp) {
-        if constexpr (std::is_floating_point_v<T>) {
-          for (int64_t k = 0; k < n; k++) total[k] = log_add_exp(total[k], in[k]);
+        if constexpr (kFloating) {
+          for (int64_t k = 0; k < n; k++) joined[k] = log_add_exp(joined[k], in[k]);
         }
       } else {
-        fold_columns(folded(), total, in, n);
+        fold_columns(folded(), joined, in, n);
       }
-      write_(total, y_, to + i * rows_.stride[1], across_y, n);
+      write_(joined, y_, to + i * rows_.stride[1], across_y, n);
     }
   }
 
@@ -162,7 +200,10 @@ class Scanning {
     return joins[static_cast<int>(op_)];
   }
 
+  static constexpr bool kFloating = std::is_floating_point_v<T>;
+
   const Scan op_;
+  const bool totals_;  ///< a sum or product of floats
   const void* const x_;
   void* const y_;
   const RunReader<T> read_;

@@ -26,13 +26,14 @@ constexpr bool reads() {
 
 template <class T, class S>
 void read(const void* x, int64_t stride, T* __restrict run, int64_t n) {
-  const S* const from = static_cast<const S*>(x);
+  using Stored = std::conditional_t<std::is_same_v<S, bool>, uint8_t, S>;
+  const Stored* const from = static_cast<const Stored*>(x);
   if constexpr (std::is_same_v<T, float> && is_half<S>) {
     read_run(from, stride, run, n);
   } else {
-    const auto as_t = [](S v) {
-      if constexpr (std::is_same_v<T, uint8_t>) {
-        return static_cast<uint8_t>(convert<bool>(v));
+    const auto as_t = [](Stored v) {
+      if constexpr (std::is_same_v<T, uint8_t> || std::is_same_v<S, bool>) {
+        return static_cast<T>(convert<bool>(v));  // others' bytes may be neither 0 nor 1
       } else {
         return static_cast<T>(v);
       }
@@ -71,10 +72,9 @@ template <class T>
 RunReader<T>::RunReader(DType dtype) : itemsize(dtype_size(dtype)) {
   dispatch_all(dtype, [&](auto tag) {
     using S = typename decltype(tag)::type;
-    same = std::is_same_v<S, T> || (std::is_same_v<S, bool> && std::is_same_v<T, uint8_t>);
+    same = std::is_same_v<S, T> && !std::is_same_v<T, uint8_t>;  // that is truth, see read
     if constexpr (reads<T, S>()) this->read = &gg::read<T, S>;
   });
-  if constexpr (std::is_same_v<T, uint8_t>) same = dtype == DType::boolean;
   if (read == nullptr) fail("RunReader", "not for ", dtype);
 }
 

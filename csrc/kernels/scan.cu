@@ -1,15 +1,20 @@
 // y[..., i] = x[..., 0] o x[..., 1] o ... o x[..., i], o being +, *, max, min or log(exp + exp).
 //
-// Any strides. float16, bfloat16 and float32 are joined in float32 and rounded once, float64 in
-// float64, integers and bool in int64 (wrapping). y is int64 for sums and products of integers and
-// bool, else of x's dtype, and overwritten. NaN wins.
+// Any strides. float16, bfloat16 and float32 are joined in float32 (products in double) and rounded
+// once, float64 in float64, integers and bool in int64 (wrapping). y is int64 for sums and products
+// of integers and bool, else of x's dtype, and overwritten. NaN wins.
 //
 // A warp (short rows) or a block scans a row, tile by tile: four neighbours in a thread, threads by
 // shuffles, warps through shared memory, tiles by a carry. A long row, if there are few, is cut
 // into parts: one kernel totals each part, one turns the totals into prefixes, one scans. These
-// stay in y itself, in the first one or two elements of each part, which the scan reads before it
-// overwrites them: no workspace. What is joined is chosen at run time, for a handful of joins at a
-// time.
+// stay in y itself, in the first elements of each part, which the scan reads before it overwrites
+// them: no workspace. What is joined is chosen at run time, for a handful of joins at a time.
+//
+// Parts are multiplied before it is known what comes before them. Those of 16 and 32 bits have
+// double's range; beyond it, a part of finite numbers is kOverflown: 0 makes it 0, anything else
+// leaves it, and it is stored as an infinity. An infinite element stays one, and after a 0 gives
+// NaN. Limits: a part below 5e-324 is 0 whatever it meets; float64's parts beyond 1e308 are
+// infinite, and NaN after a 0. (One after the other, such prefixes may come out otherwise.)
 //
 // Deterministic: the cut depends on the shape alone, and everything meets in index order.
 //
@@ -45,13 +50,28 @@ template <class T>
   return high + std::log1p(std::exp(low - high));
 }
 
+/// What a product of finite float32 is beyond double's range; itself it is no such product.
+constexpr double kOverflown = 0x1.fffffffffffffp1023;
+
+/// a b, where infinity is an element's alone.
+GG_DEVICE double saved_product(double a, double b) {
+  const double y = a * b, size = std::fabs(y);
+  const bool finite = std::fabs(a) <= kOverflown && std::fabs(b) <= kOverflown;
+  const bool stays = std::fabs(a) == kOverflown || std::fabs(b) == kOverflown;
+  return finite && (size > kOverflown || (stays && size > 0)) ? std::copysign(kOverflown, y) : y;
+}
+
 /// Calls f(join) with what joins two values, the lower index on the left.
 template <class T, class F>
-GG_DEVICE void with_join(Scan op, F f) {
-  switch (op) {
+GG_DEVICE void with_join(const ScanPlan& s, F f) {
+  switch (s.op) {
     case Scan::sum:
       return f([](T a, T b) { return BinaryMath<T>::add(a, b); });
     case Scan::prod:
+      if constexpr (std::is_same_v<T, double>) {
+        const bool saved = s.x_dtype != DType::f64;
+        return f([saved](T a, T b) { return saved ? saved_product(a, b) : a * b; });
+      }
       return f([](T a, T b) { return BinaryMath<T>::mul(a, b); });
     case Scan::max:
       return f([](T a, T b) { return larger(a, b); });
@@ -64,9 +84,9 @@ GG_DEVICE void with_join(Scan op, F f) {
 }
 
 template <class T>
-GG_DEVICE T join_two(Scan op, T a, T b) {
+GG_DEVICE T join_two(const ScanPlan& s, T a, T b) {
   T joined = a;
-  with_join<T>(op, [&](auto join) { joined = join(a, b); });
+  with_join<T>(s, [&](auto join) { joined = join(a, b); });
   return joined;
 }
 
@@ -99,38 +119,55 @@ struct Part {
   }
 };
 
-// A part's slot, which keeps a total or a prefix, is its first element of y. A float32 kept in
-// float16 or bfloat16 takes two, half of its bits in each. (int64 kept in a narrower integer is a
-// maximum or minimum of such, and fits.)
+/// Calls f with a value of x's and y's type: beside with_storage's, float32 and halves in double.
+template <class T, class F>
+GG_DEVICE void with_stored(DType dtype, F f) {
+  if constexpr (std::is_same_v<T, double>) {
+    if (dtype != DType::f64) return with_storage<float>(dtype, f);
+  }
+  with_storage<T>(dtype, f);
+}
+
+// A part's slot, which keeps a total or a prefix, is its first element of y; of floats as many as
+// hold its bits. (int64 kept in a narrower integer is a maximum or minimum of such, and fits.)
+
+template <class T>
+using BitsOf = std::conditional_t<sizeof(T) == 8, uint64_t,
+                                  std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t>>;
 
 template <class T>
 GG_DEVICE void store_slot(const ScanPlan& s, int64_t at, T value) {
-  if constexpr (std::is_same_v<T, float>) {
-    if (s.y_dtype != DType::f32) {
-      uint16_t* y = static_cast<uint16_t*>(s.y) + at;
-      y[0] = static_cast<uint16_t>(float_bits(value));
-      y[s.y_stride] = static_cast<uint16_t>(float_bits(value) >> 16);
-      return;
-    }
-  }
-  with_storage<T>(s.y_dtype, [&](auto stored) {
+  with_stored<T>(s.y_dtype, [&](auto stored) {
     using M = decltype(stored);
-    static_cast<M*>(s.y)[at] = convert<M>(value);
+    M* const y = static_cast<M*>(s.y) + at;
+    if constexpr (is_float<M> && sizeof(M) < sizeof(T)) {
+      const BitsOf<T> bits = __builtin_bit_cast(BitsOf<T>, value);
+      for (int i = 0; i < static_cast<int>(sizeof(T) / sizeof(M)); i++) {
+        y[i * s.y_stride] =
+            __builtin_bit_cast(M, static_cast<BitsOf<M>>(bits >> 8 * sizeof(M) * i));
+      }
+    } else {
+      y[0] = convert<M>(value);
+    }
   });
 }
 
 template <class T>
 GG_DEVICE T load_slot(const ScanPlan& s, int64_t at) {
-  if constexpr (std::is_same_v<T, float>) {
-    if (s.y_dtype != DType::f32) {
-      const uint16_t* y = static_cast<const uint16_t*>(s.y) + at;
-      return bits_float(y[0] | static_cast<uint32_t>(y[s.y_stride]) << 16);
-    }
-  }
   T value = 0;
-  with_storage<T>(s.y_dtype, [&](auto stored) {
+  with_stored<T>(s.y_dtype, [&](auto stored) {
     using M = decltype(stored);
-    value = convert<T>(static_cast<const M*>(s.y)[at]);
+    const M* const y = static_cast<const M*>(s.y) + at;
+    if constexpr (is_float<M> && sizeof(M) < sizeof(T)) {
+      BitsOf<T> bits = 0;
+      for (int i = 0; i < static_cast<int>(sizeof(T) / sizeof(M)); i++) {
+        bits |= static_cast<BitsOf<T>>(__builtin_bit_cast(BitsOf<M>, y[i * s.y_stride]))
+                << 8 * sizeof(M) * i;
+      }
+      value = __builtin_bit_cast(T, bits);
+    } else {
+      value = convert<T>(y[0]);
+    }
   });
   return value;
 }
@@ -138,7 +175,7 @@ GG_DEVICE T load_slot(const ScanPlan& s, int64_t at) {
 /// Elements i .. i + 3 of a part; `none` beyond its end.
 template <class T>
 GG_DEVICE void load_items(const ScanPlan& s, const Part& part, int64_t i, T none, T (&v)[kItems]) {
-  with_storage<T>(s.x_dtype, [&](auto stored) {
+  with_stored<T>(s.x_dtype, [&](auto stored) {
     using M = decltype(stored);
     const M* x = static_cast<const M*>(s.x) + part.x + i * s.x_stride;
     if (s.vectors && i + kItems <= part.length) {
@@ -156,7 +193,7 @@ GG_DEVICE void load_items(const ScanPlan& s, const Part& part, int64_t i, T none
 
 template <class T>
 GG_DEVICE void store_items(const ScanPlan& s, const Part& part, int64_t i, const T (&v)[kItems]) {
-  with_storage<T>(s.y_dtype, [&](auto stored) {
+  with_stored<T>(s.y_dtype, [&](auto stored) {
     using M = decltype(stored);
     M* y = static_cast<M*>(s.y) + part.y + i * s.y_stride;
     if (s.vectors && i + kItems <= part.length) {
@@ -177,7 +214,7 @@ GG_DEVICE void store_items(const ScanPlan& s, const Part& part, int64_t i, const
 template <class T>
 GG_DEVICE T scan_warp(const ScanPlan& s, T value, T none, T& total) {
   T joined = value;
-  with_join<T>(s.op, [&](auto join) {
+  with_join<T>(s, [&](auto join) {
 #pragma unroll
     for (int offset = 1; offset < kWarp; offset *= 2) {
       const T before = __shfl_up_sync(kFullMask, joined, offset);
@@ -198,7 +235,7 @@ GG_DEVICE T scan_threads(const ScanPlan& s, T value, T none, T& total) {
   if (lane_id() == 0) totals[warp_id()] = total;
   __syncthreads();
   T joined = none, ahead = none;
-  with_join<T>(s.op, [&](auto join) {
+  with_join<T>(s, [&](auto join) {
     for (int i = 0; i < kBlock / kWarp; i++) {
       if (i == warp_id()) ahead = joined;
       joined = join(joined, totals[i]);
@@ -230,12 +267,12 @@ __global__ void __launch_bounds__(kBlock, 3) scan_parts(ScanPlan s) {
       const int64_t i = base + rank * kItems;
       T v[kItems], total;
       load_items(s, part, i, none, v);
-      with_join<T>(s.op, [&](auto join) {
+      with_join<T>(s, [&](auto join) {
 #pragma unroll
         for (int j = 1; j < kItems; j++) v[j] = join(v[j - 1], v[j]);
       });
       T before = scan_threads(s, v[kItems - 1], none, total);
-      with_join<T>(s.op, [&](auto join) {
+      with_join<T>(s, [&](auto join) {
         before = join(carry, before);
 #pragma unroll
         for (int j = 0; j < kItems; j++) v[j] = join(before, v[j]);
@@ -259,10 +296,10 @@ __global__ void __launch_bounds__(kBlock, 2) total_parts(ScanPlan s) {
     for (int64_t i = threadIdx.x * kItems; i < part.length; i += kBlock * kItems) {
       T v[kItems];
       load_items(s, part, i, none, v);
-      with_join<T>(s.op,
+      with_join<T>(s,
                    [&](auto join) { sum = join(sum, join(join(v[0], v[1]), join(v[2], v[3]))); });
     }
-    sum = block_reduce(sum, [&](T a, T b) { return join_two(s.op, a, b); }, none);
+    sum = block_reduce(sum, [&](T a, T b) { return join_two(s, a, b); }, none);
     if (threadIdx.x == 0) store_slot(s, part.y, sum);
   }
 }
@@ -277,14 +314,14 @@ __global__ void __launch_bounds__(kWarp) prefix_parts(ScanPlan s) {
   for (int64_t row = blockIdx.x; row < s.row_count; row += gridDim.x) {
     T own = none, total;
     for (int64_t i = begin; i < end; i++) {
-      own = join_two(s.op, own, load_slot<T>(s, Part(s, row, i).y));
+      own = join_two(s, own, load_slot<T>(s, Part(s, row, i).y));
     }
     T before = scan_warp(s, own, none, total);
     for (int64_t i = begin; i < end; i++) {
       const int64_t at = Part(s, row, i).y;
       const T value = load_slot<T>(s, at);
       store_slot(s, at, before);
-      before = join_two(s.op, before, value);
+      before = join_two(s, before, value);
     }
   }
 }
@@ -352,7 +389,8 @@ void scan(Stream stream, Scan op, const Array& x, const Array& y) {
   if (x.size() == 0) return;
   const ScanPlan s = plan_scan(op, x, y);
   const DType dtype = accumulation(x.dtype);
-  if (dtype == DType::f64) return launch_scan<double>(stream, s);
+  const bool product = op == Scan::prod && dtype == DType::f32;
+  if (dtype == DType::f64 || product) return launch_scan<double>(stream, s);
   if (dtype == DType::f32) return launch_scan<float>(stream, s);
   launch_scan<int64_t>(stream, s);
 }

@@ -141,12 +141,16 @@ def _result(ctx: Context, y: Any, given: Sequence[Tensor]) -> Any:
     if not isinstance(y, Tensor) or any(y is x for x in ctx._dirty):
         return y
     is_input = any(y is x for x in given)
-    if not is_input and not y._requires_grad:
-        return y
-    result = Tensor(y.data[...] if is_input else y.data, y.backend)
-    result._counter = y._counter
-    if any(y is x for x in ctx._constant):
-        ctx._constant = (*ctx._constant, result)
+    constant = any(y is x for x in ctx._constant)
+    result = y
+    if is_input or y._requires_grad:
+        result = Tensor(y.data[...] if is_input else y.data, y.backend)
+        result._counter = y._counter
+        result._is_view = is_input or y._is_view
+        if constant:
+            ctx._constant = (*ctx._constant, result)
+    if result._is_view and MODE.grad and not constant:
+        result._counter.add_view(result)  # forward was not recorded, so it is not known yet
     return result
 
 

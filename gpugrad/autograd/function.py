@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 
+_OURS = __name__.split(".")[0] + "."
+
+
 class Function(Node):
     """An operation and its derivative; subclass it for your own, and call ``YourFunction.apply``.
 
@@ -72,6 +75,7 @@ class Function(Node):
     twice_differentiable: bool = True
     view: bool = False  # the result shares the memory of input 0
     inplace: bool = False  # forward has changed the array of input 0 and returns it
+    _may_share: bool = False  # `view`, or a user's class, whose forward may return an input
 
     backend: Backend
     kernels: Kernels
@@ -81,6 +85,7 @@ class Function(Node):
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls._may_share = cls.view or not cls.__module__.startswith(_OURS)
         for method in () if abstract else ("forward", "backward"):
             if getattr(cls, method) is getattr(Function, method):
                 raise TypeError(f"Function {cls.__name__} must define {method}().")
@@ -173,8 +178,8 @@ class Function(Node):
         if cls.inplace:
             return _changed_in_place(node, inputs[0], inputs, needed)
         out = Tensor(data, node.backend)  # forward may have moved it (Transfer)
-        if cls.view:
-            _share(out, data, inputs[0])
+        if cls._may_share:
+            _share_with_inputs(out, node, inputs)
         if needed:
             node.seq = next(sequence)
             node.shape = data.shape
@@ -192,9 +197,9 @@ def _wrap_several(
     node: Function, data: tuple[Any, ...], inputs: Sequence[Any], needed: bool
 ) -> tuple[Tensor, ...]:
     outputs = tuple([Tensor(y, node.backend) for y in data])
-    if node.view:
+    if node._may_share:
         for out in outputs:
-            _share(out, out.data, inputs[0])
+            _share_with_inputs(out, node, inputs)
     if needed:
         node.seq = next(sequence)
         node.shape = SEVERAL
@@ -207,6 +212,22 @@ def _wrap_several(
         if node._saved:
             node._saved = pack(node, inputs, outputs)
     return outputs
+
+
+def _share_with_inputs(out: Tensor, node: Function, inputs: Sequence[Any]) -> None:
+    """Where the class says that `out` is a view, or a user's forward returned an input (or a part
+    of it) without saying so."""
+    if node.view:
+        _share(out, out.data, inputs[0])
+        return
+    data = out.data
+    base = getattr(data, "base", None)
+    for x in inputs:
+        if isinstance(x, Tensor) and (
+            data is x.data or (base is not None and (base is x.data or base is x.data.base))
+        ):
+            _share(out, data, x)
+            return
 
 
 def _share(out: Tensor, data: Any, base: Tensor) -> None:

@@ -56,7 +56,7 @@ class saved_tensors_hooks:
 
 
 class save_on_cpu(saved_tensors_hooks):
-    """Inside the block what is kept for backward lies in the CPU's memory, and comes back for it.
+    """Inside the block what is kept for backward lies in the host's memory, and comes back for it.
 
     pin_memory and device_type are accepted, and change nothing.
     """
@@ -66,7 +66,7 @@ class save_on_cpu(saved_tensors_hooks):
 
 
 def _to_cpu(x: Tensor) -> Any:
-    return x if x.device.type == "cpu" else (x.device, x.cpu())
+    return x if x.backend.in_host_memory else (x.device, x.cpu())
 
 
 def _from_cpu(packed: Any) -> Tensor:

@@ -258,7 +258,9 @@ def _accumulate(leaf: Tensor, dy: Tensor, create_graph: bool) -> None:
         dy = dy.to(leaf.data.dtype)
     if leaf.grad is not None:
         leaf.grad = leaf.grad + dy
-    elif create_graph or _owned(dy):
+    elif create_graph:
+        leaf.grad = dy.clone()  # its own memory, with the history
+    elif _owned(dy):
         leaf.grad = dy
     else:
         leaf.grad = Tensor(dy.backend.kernels.contiguous(dy.data), dy.backend)

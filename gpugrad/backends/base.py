@@ -231,6 +231,9 @@ class Backend(ABC):
 
     Checks of values (is every probability in [0, 1]?) are made only where this is True."""
 
+    in_host_memory: bool = False
+    """Whether arrays are NumPy's, in the host's memory."""
+
     channels_last: bool = False
     """Whether convolutions are fastest on channels-last images."""
 
@@ -299,6 +302,7 @@ class HostBackend(Backend):
     """A backend whose arrays are NumPy's and whose operations are done when they return."""
 
     synchronous = True
+    in_host_memory = True
 
     def empty(self, shape: Sequence[int], dtype: DType) -> Array:
         return np.empty(shape, dtype)

@@ -26,10 +26,12 @@ class _Quiet(threading.local):
     """``run(f, *args)`` calls f with NumPy's floating-point warnings off: 20 ns, errstate 500 ns.
 
     A context of its own for each thread, because two threads cannot be in one context. For ufuncs
-    only: a context cannot be entered twice.
+    only: a context cannot be entered twice. The thread's other arrays, too, get their memory from
+    csrc/cpu/memory.h from then on.
     """
 
     def __init__(self) -> None:
+        module.own_numpy_memory()
         context = contextvars.Context()
         context.run(np.seterr, all="ignore")
         context.run(module.own_numpy_memory)

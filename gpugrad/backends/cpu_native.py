@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,37 @@ if module is None:
         "start elsewhere.\n  Otherwise build it there: pip install ."
     )
 
-_MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-KEPT_MEMORY = int(os.environ.get("GPUGRAD_KEPT_MEMORY", min(1 << 31, _MEMORY // 8)))
-"""Bytes of freed large arrays that are kept for new ones at most; 0 gives all back at once.
+_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
-New pages cost more than most operations: the system clears each at its first touch.
+
+def _kept_memory(setting: str | None, groups: Sequence[str] = _GROUPS) -> int:
+    """GPUGRAD_KEPT_MEMORY's bytes; unset, an eighth of what the machine and this process's cgroup
+    (a container's: version 2's file or version 1's) have, at most 2 GiB. Raises ArgumentError.
+    """
+    if setting is not None:
+        if not setting.strip().isdecimal():
+            raise ArgumentError(
+                f"GPUGRAD_KEPT_MEMORY={setting!r} is not a number of bytes.\n"
+                "  It is the freed memory that device cpu keeps at most: 1073741824 is 1 GiB, 0 "
+                "keeps none."
+            )
+        return min(int(setting), 1 << 62)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for path in groups:
+        try:
+            memory = min(memory, int(Path(path).read_text()))
+        except (OSError, ValueError):  # no such cgroup, or "max"
+            continue
+    return min(1 << 31, memory // 8)
+
+
+KEPT_MEMORY = _kept_memory(os.environ.get("GPUGRAD_KEPT_MEMORY"))
+"""Bytes of freed large arrays that are kept for new ones at most, by each process (a DataLoader's
+workers keep none); 0 gives all back at once.
+
+New pages cost more than most operations: the system clears each at its first touch. A new
+thread's arrays are kept from its first operation on that NumPy computes: NumPy's choice of
+allocator belongs to a context (contextvars), and a new thread has a new one.
 """
 
 module.keep_memory(KEPT_MEMORY)

@@ -148,6 +148,10 @@ class CudaBackend(NativeBackend):
                 raise
             raise DeviceError(f"device {self.device}: {error}") from None
 
+    def ask(self, size_of: Callable[..., int], *args: Any) -> int:
+        with self._here():
+            return size_of(*args)
+
     def from_dlpack(self, source: Any) -> Array:
         """An array on the memory of another library's, without a copy."""
         with self._here():

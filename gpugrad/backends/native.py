@@ -72,6 +72,10 @@ class NativeBackend(Backend):
     def launch(self, operation: Callable[..., None], *args: Any) -> None:
         """operation(stream, *args) on this device and its current stream."""
 
+    def ask(self, size_of: Callable[..., int], *args: Any) -> int:
+        """size_of(*args) with this device the current one: sizes may depend on it."""
+        return size_of(*args)
+
     def after_flagged(self) -> None:
         """Called when an operation that may set the flag was launched."""
 
@@ -90,7 +94,7 @@ class NativeKernels(NativeIndex, NativeImages, NativeNorms, NativeText, NativeAt
     def workspace(self, size_of: Callable[..., int], *args: Any) -> Array:
         """Memory of size_of(*args) bytes, or None if none is needed."""
         try:
-            size = size_of(*args)
+            size = self.backend.ask(size_of, *args)
         except ValueError as error:
             raise ArgumentError(str(error)) from None
         return self.empty((size,), uint8) if size else None

@@ -28,6 +28,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import gpugrad as gg
+from gpugrad.backends import cpu_native
 from gpugrad.data.collate import map_tree
 from gpugrad.data.fetch import Fetcher
 from gpugrad.errors import ArgumentError, DataError, GpugradError
@@ -84,6 +85,7 @@ def _unpack(batch: Any) -> Any:
 def _worker_main(pipe: Any, job: Any, number: int, count: int) -> None:
     """Answer tasks (key, indices, seed) with (key, batch, failure) until None arrives."""
     global _info
+    cpu_native.module.keep_memory(0)  # there may be many workers, and each has other batches
     fetch, init = pickle.loads(job) if isinstance(job, bytes) else job
     info = _info = WorkerInfo(number, count, fetch.dataset)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle

@@ -3,8 +3,8 @@
     net = nn.Sequential(nn.LazyConv2d(8, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10))
     net(images)  # now an ordinary network
 
-Until then their parameters have no shape; they can be moved and loaded, but not used, and no
-optimizer takes them.
+Until then their parameters have no shape; they can be moved and loaded, but not used; no optimizer
+takes them, and gg.save refuses them.
 """
 
 from __future__ import annotations

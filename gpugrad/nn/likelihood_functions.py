@@ -61,7 +61,8 @@ def gaussian_nll_loss(
     name = "gaussian_nll_loss"
     _check(name, reduction, input, target)
     v = _variance(name, input, var)
-    v = v + (v.clamp(min=eps) - v).detach()
+    low = v.detach()
+    v = v + ops.where(low < eps, eps - low, 0.0)
     loss = (v.log() + (input - target).square() / v) * 0.5
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)

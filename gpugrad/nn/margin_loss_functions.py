@@ -7,11 +7,15 @@ from typing import Any
 
 from .. import dtype as dtypes
 from .. import ops
+from ..autograd import no_grad
 from ..autograd.function import describe, mixed_devices
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..ops.operands import check_broadcast, check_tensor, demand_floating
 from ..tensor import Tensor
 from .loss_functions import REDUCTIONS, check_shapes, loss_function, reduced
+
+GAPS = 1 << 22
+"""Differences of scores that multilabel_margin_loss holds at a time, or those of one column."""
 
 
 def _check(name: str, reduction: str, **tensors: Any) -> None:
@@ -123,7 +127,8 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
     """sum over labels t and other classes c of max(0, 1 - (x_t - x_c)) / C; input [N, C] or [C].
 
     target, in input's shape: classes, int64; those of a row up to its first -1 are its labels.
-    Raises IndexOutOfRangeError for a class that does not exist.
+    Raises IndexOutOfRangeError for a class that does not exist. Memory: O(N C), as labels are
+    taken a few columns of target at a time.
     """
     name = "multilabel_margin_loss"
     _check(name, reduction, input=input)
@@ -133,13 +138,36 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
     t = target.reshape(x.shape).to(dtypes.int64)
     valid = ops.cumsum((t == -1).to(dtypes.int64), 1) == 0
     at = t.masked_fill(~valid, 0)
-    n, classes = x.shape
-    found = x.new_zeros((n, classes), dtype=dtypes.int64)
-    is_label = found.scatter_add(1, at, valid.to(dtypes.int64)) > 0
-    gap = 1.0 - x.gather(1, at).unsqueeze(2) + x.unsqueeze(1)  # [N, label, class]
-    counts = valid.unsqueeze(2) & ~is_label.unsqueeze(1)
-    loss = ops.where(counts, gap.relu(), 0.0).sum((1, 2)) / classes
+    with no_grad():
+        value, slope = _label_gaps(x.detach(), at, valid)
+    # The loss is piecewise linear: its value, plus its slope times a zero that has x's gradient.
+    zero = ops.where(x.detach().isfinite(), x - x.detach(), 0.0)
+    loss = value + (slope * zero).sum(1)
     return reduced(name, loss if input.ndim > 1 else loss.squeeze(0), reduction)
+
+
+def _label_gaps(x: Tensor, at: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """The losses [N] and their gradient [N, C]; at: labels [N, C], of which the valid ones count.
+
+    Where that waits for nothing, only the columns are visited that hold a label.
+    """
+    n, classes = x.shape
+    wide = dtypes.accumulation(x.dtype)
+    slope = x.new_zeros((n, classes), dtype=dtypes.int64)
+    is_label = slope.scatter_add(1, at, valid.to(dtypes.int64)) > 0
+    value, own = x.new_zeros((n,), dtype=wide), x.gather(1, at)
+    columns = classes
+    if x.backend.synchronous and valid.numel():
+        columns = int(valid.sum(1).max().item())
+    width = max(1, GAPS // max(1, n * classes))
+    for start in range(0, columns, width):
+        part = slice(start, min(start + width, columns))
+        gap = 1.0 - own[:, part].unsqueeze(2) + x.unsqueeze(1)  # [N, label, class]
+        counts = valid[:, part].unsqueeze(2) & ~is_label.unsqueeze(1)
+        value = value + ops.where(counts, gap.relu(), 0.0).sum((1, 2), dtype=wide)
+        active = (counts & (gap > 0)).to(dtypes.int64)
+        slope = (slope + active.sum(1)).scatter_add(1, at[:, part], -active.sum(2))
+    return (value / classes).to(x.dtype), (slope.to(wide) / classes).to(x.dtype)
 
 
 @loss_function

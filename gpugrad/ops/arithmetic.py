@@ -174,7 +174,7 @@ class Minimum(Binary):
 
 
 class Atan2(Binary):
-    """y = the angle of (b, a);  da = dy b / (a^2 + b^2), db = -dy a / (a^2 + b^2)."""
+    """y = the angle of (b, a);  da = dy b / (a^2 + b^2), db = -dy a / (a^2 + b^2), 0 at (0, 0)."""
 
     kernel = "atan2"
     floating = True
@@ -185,7 +185,9 @@ class Atan2(Binary):
 
     def backward(self, dy: Tensor) -> Any:
         a, b = self.saved
-        scaled = dy / (a * a + b * b)
+        square = a * a + b * b
+        zero = square.detach() == 0
+        scaled = (dy / square.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
         return scaled * b, -scaled * a
 
 
@@ -253,7 +255,9 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """input - alpha other. Not for bool."""
     if alpha != 1 or alpha is True:
+        given = input, other
         input, other = _scaled("sub", input, other, alpha)
+        _refuse_bool("sub", input, other, *given)
     return _binary(Sub, input, other)
 
 

@@ -19,6 +19,7 @@ from ..creation import as_tensor
 from ..errors import DeviceError, DTypeError, IndexOutOfRangeError, ShapeError
 from ..tensor import Tensor
 from .operands import check_apart
+from .positions import positions
 
 
 class Slice(Function):
@@ -116,6 +117,10 @@ def plan(x: Tensor, index: Any) -> Plan:
         elif isinstance(item, slice):
             basic.append(_bounds(item))
             axis, out = axis + 1, out + 1
+        elif isinstance(item, bool) or (isinstance(item, Tensor) and _is_flag(item)):
+            basic.append(None)  # x[True]: a new axis of length 1, or 0 for False
+            arrays.append((out, Tensor(positions(x.backend, int(bool(item))), x.backend)))
+            out += 1
         elif isinstance(item, int):
             n = x.shape[axis]
             if not -n <= item < n:
@@ -124,14 +129,10 @@ def plan(x: Tensor, index: Any) -> Plan:
                 )
             basic.append(item)
             axis += 1
-        elif item.dtype == dtypes.bool_ and item.ndim == 0:  # x[True]: a new axis of length 1 or 0
-            basic.append(None)
-            arrays.append((out, _zeros(x.backend, int(bool(item)))))
-            out += 1
         elif item.dtype == dtypes.bool_:
-            for positions in _positions(x, axis, item):
+            for found in _positions(x, axis, item):
                 basic.append(slice(None))
-                arrays.append((out, positions))
+                arrays.append((out, found))
                 axis, out = axis + 1, out + 1
         else:
             basic.append(slice(None))
@@ -151,7 +152,7 @@ def _expanded(x: Tensor, index: tuple[Any, ...]) -> list[Any]:
     for i in items:
         if isinstance(i, Tensor):
             used += i.ndim if i.dtype == dtypes.bool_ else 1
-        elif i is not None and i is not Ellipsis:
+        elif i is not None and i is not Ellipsis and not isinstance(i, bool):
             used += 1
     if used > x.ndim:
         raise IndexOutOfRangeError(f"getitem: {used} indices for a tensor of {x.ndim} axes.")
@@ -164,11 +165,11 @@ def _expanded(x: Tensor, index: tuple[Any, ...]) -> list[Any]:
 
 
 def _item(backend: Backend, item: Any) -> Any:
-    """None, Ellipsis, a slice, an int, or a tensor of bool or int64."""
+    """None, Ellipsis, a slice, a bool, an int, or a tensor of bool or int64."""
     if item is None or item is Ellipsis or isinstance(item, slice):
         return item
     if isinstance(item, (bool, np.bool_)):
-        return Tensor(backend.from_numpy(np.asarray(bool(item))), backend)
+        return bool(item)
     if isinstance(item, (int, np.integer)):
         return int(item)
     if isinstance(item, Tensor):
@@ -234,8 +235,8 @@ def _positions(x: Tensor, axis: int, mask: Tensor) -> list[Tensor]:
     return [Tensor(found[:, i], mask.backend) for i in range(mask.ndim)]
 
 
-def _zeros(backend: Backend, n: int) -> Tensor:
-    return Tensor(backend.from_numpy(np.zeros(n, np.int64)), backend)
+def _is_flag(item: Tensor) -> bool:
+    return item.dtype == dtypes.bool_ and item.ndim == 0
 
 
 def _common_shape(backend: Backend, tensors: list[Tensor]) -> tuple[Tensor, ...]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from .. import dtype as dtypes
 from ..arguments import with_article
@@ -79,6 +81,9 @@ def _changed(
         original = _Original(self.data, self.backend, self._requires_grad)
         original.grad_fn = self.grad_fn
     result = operation(original, *args, **kwargs)
+    holders = sys.getrefcount(original)
+    if not _unsaved:
+        _unsaved.append(holders)
     if result is NotImplemented:
         return result
     if original is not self:
@@ -88,16 +93,27 @@ def _changed(
             copy = _Original(values, self.backend, self._requires_grad)
             copy.grad_fn = self.grad_fn
             result = operation(copy, *args, **kwargs)
-        elif sys.getrefcount(original) > _UNSAVED:
+        elif holders != _unsaved[0]:
             original.data = self.backend.kernels.contiguous(self.data)
     return assign(name, self, result)
 
 
-_UNSAVED = 2  # the local name and getrefcount's argument; one more costs a copy, never a mistake
+_unsaved: list[int] = []  # the reference count of an original that no node has saved
 
 
 def _requires(x: Any) -> bool:
     return isinstance(x, Tensor) and x._requires_grad
+
+
+def _calibrate() -> None:
+    """Let `_changed` see that count, which differs between Pythons: nothing is saved or written."""
+    _unsaved.clear()
+    array, backend = np.zeros(1), cast(Any, None)
+    other = Tensor(array, backend, True)
+    _changed("", Tensor(array, backend), lambda x, y: NotImplemented, (other,), {})
+
+
+_calibrate()
 
 
 def inplace(name: str, operation: Callable[..., Tensor]) -> Callable[..., Tensor]:

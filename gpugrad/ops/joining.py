@@ -15,6 +15,7 @@ from ..backends.layout import empty_image, empty_like
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .operands import axis, check_tensor, shape_of
+from .positions import positions
 
 
 def _part(ndim: int, dim: int, start: int, stop: int) -> tuple[slice, ...]:
@@ -194,7 +195,12 @@ def repeat(input: Tensor, *sizes: Any) -> Tensor:
     shape = (1,) * (len(times) - input.ndim) + input.shape
     x = input.reshape([m for n in shape for m in (1, n)])
     x = x.expand([m for k, n in zip(times, shape, strict=True) for m in (k, n)])
-    return x.reshape([k * n for k, n in zip(times, shape, strict=True)])
+    return _own(x.reshape([k * n for k, n in zip(times, shape, strict=True)]), input)
+
+
+def _own(y: Tensor, x: Tensor) -> Tensor:
+    """y, in memory of its own: a copy where it is a view of x."""
+    return y.clone() if y._counter is x._counter else y
 
 
 def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:
@@ -216,7 +222,8 @@ def repeat_interleave(
     vector, and the result the positions. output_size: the resulting length, if it is known.
     """
     if repeats is None:
-        return _positions("repeat_interleave", check_tensor("repeat_interleave", input))
+        given = check_tensor("repeat_interleave", input)
+        return _positions("repeat_interleave", given, output_size)
     x = input.reshape(-1) if dim is None else input
     dim = axis("repeat_interleave", 0 if dim is None else dim, x.ndim)
     x = x.reshape(1) if x.ndim == 0 else x
@@ -228,32 +235,41 @@ def repeat_interleave(
                 f"repeat_interleave: repeats {repeats.shape} must be one number, or a vector of "
                 f"{x.shape[dim]} for axis {dim} of {x.shape}."
             )
-        y = x.index_select(dim, _positions("repeat_interleave", repeats))
+        y = x.index_select(dim, _positions("repeat_interleave", repeats, output_size))
     else:
         if repeats < 0:
             raise ArgumentError(f"repeat_interleave: repeats must not be negative, got {repeats}.")
         shape = x.shape
         wide = (*shape[: dim + 1], repeats, *shape[dim + 1 :])
-        y = x.unsqueeze(dim + 1).expand(wide).flatten(dim, dim + 1)
-    if output_size is not None and output_size != y.shape[dim]:
-        raise ArgumentError(
-            f"repeat_interleave: output_size is {output_size}, but the result has {y.shape[dim]}."
-        )
+        y = _own(x.unsqueeze(dim + 1).expand(wide).flatten(dim, dim + 1), input)
+        _check_length("repeat_interleave", output_size, y.shape[dim])
     return y
 
 
-def _positions(name: str, repeats: Tensor) -> Tensor:
-    """Position i as often as repeats[i] says, in order: int64."""
+def _check_length(name: str, wanted: int | None, found: int) -> None:
+    if wanted is not None and wanted != found:
+        raise ArgumentError(f"{name}: output_size is {wanted}, but the result has {found}.")
+
+
+def _positions(name: str, repeats: Tensor, output_size: int | None) -> Tensor:
+    """Position i as often as repeats[i] says, in order: int64 [output_size].
+
+    Without output_size the device is waited for; with it, it is believed where values are not at
+    hand, and one too great is met by the kernels as an index out of range.
+    """
     if repeats.ndim != 1 or repeats.dtype not in (dtypes.int64, dtypes.int32):
         raise DTypeError(f"{name}: repeats must be an int64 or int32 vector: {describe(repeats)}.")
-    if repeats.numel() and int(repeats.min().item()) < 0:
+    backend, look = repeats.backend, repeats.backend.synchronous or output_size is None
+    if look and repeats.numel() and int(repeats.min().item()) < 0:
         raise ArgumentError(f"{name}: repeats must not be negative.")
     ends = repeats.to(dtypes.int64).cumsum(0)
-    total = int(ends[-1].item()) if ends.numel() else 0
-    backend = repeats.backend
-    places = backend.from_numpy(np.arange(total, dtype=np.int64))
+    total = 0
+    if repeats.numel():
+        total = int(ends[-1].item()) if look or output_size is None else output_size
+    _check_length(name, output_size, total)
     if not total:
-        return Tensor(places, backend)
+        return Tensor(backend.empty((0,), dtypes.int64), backend)
+    places = positions(backend, total)
     return Tensor(backend.kernels.search_sorted(ends.data, places, True), backend)
 
 
@@ -291,10 +307,12 @@ def _triangle(input: Tensor, diagonal: int, lower: bool) -> Tensor:
     if input.ndim < 2:
         raise ShapeError(f"tril/triu: at least 2 axes are needed, got {describe(input)}.")
     rows, columns = input.shape[-2:]
-    below = np.arange(columns)[None, :] - np.arange(rows)[:, None] <= diagonal - (not lower)
-    drop = ~below if lower else below
-    mask = Tensor(input.backend.from_numpy(drop), input.backend)
-    return input.masked_fill(mask, 0)
+    backend, kernels = input.backend, input.backend.kernels
+    last = positions(backend, rows)[:, None]
+    if diagonal:
+        last = kernels.binary("add", last, int(diagonal))
+    drop = kernels.binary("gt" if lower else "lt", positions(backend, columns), last)
+    return input.masked_fill(Tensor(drop, backend), 0)
 
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:

@@ -69,7 +69,8 @@ class Linear(Function):
         k = x.shape[-1]
         rows = x if x.ndim == 2 else x.reshape(-1, k)
         self.activation, self.of = activation, x.shape
-        recorded = MODE.grad and any(self.edges)
+        edges = self.edges
+        recorded = MODE.grad and any(edges)
         if activation in _FROM_RESULT or not recorded:
             z = y = self.kernels.gemm(rows, w.T, b, activation)
         else:
@@ -78,23 +79,27 @@ class Linear(Function):
         if x.ndim != 2:
             y = y.reshape(*x.shape[:-1], w.shape[0])
         if recorded:
-            keep = None if activation == "none" else y if activation in _FROM_RESULT else z
-            self.save(x, w, b, keep)
+            if activation in _FROM_RESULT:
+                keep = None if activation == "none" else y
+                self.save(x if edges[1] else None, w if edges[0] else None, None, keep)
+            else:  # a second derivative computes z again
+                self.save(x, w, b, z)
         return y
 
     def backward(self, dy: Tensor) -> Any:
         x, w, b, keep = self.saved
         dz = self._through_activation(dy, x, w, b, keep)
-        if x.data.ndim != 2:
-            dz, x = dz.reshape(-1, w.shape[0]), x.reshape(-1, w.shape[1])
-        needs = self.edges
-        dx = dz @ w if needs[0] else None
-        if dx is not None and len(self.of) != 2:
-            dx = dx.reshape(self.of)
-        dw = dz.mT @ x if needs[1] else None
+        needs, of = self.edges, self.of
+        if len(of) != 2:
+            dz = dz.reshape(math.prod(of[:-1]), dz.data.shape[-1])
+        dx = dw = None
+        if needs[0]:
+            dx = dz @ w if len(of) == 2 else (dz @ w).reshape(of)
+        if needs[1]:
+            dw = dz.mT @ (x if len(of) == 2 else x.reshape(math.prod(of[:-1]), of[-1]))
         return dx, dw, (dz.sum(0) if needs[2] else None)
 
-    def _through_activation(self, dy: Tensor, x: Tensor, w: Tensor, b: Any, keep: Any) -> Tensor:
+    def _through_activation(self, dy: Tensor, x: Any, w: Any, b: Any, keep: Any) -> Tensor:
         act = self.activation
         if act == "none":
             return dy

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from .. import dtype as dtypes
 from ..autograd.function import Function, describe, mixed_devices
 from ..autograd.modes import MODE
@@ -14,6 +12,7 @@ from ..backends.base import LABEL
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .operands import check_tensor, demand_floating
+from .positions import positions
 from .probability import log_softmax, softmax
 from .selection import where
 
@@ -73,7 +72,7 @@ class CrossEntropy(Function):
     def _composed(self, dloss: Tensor, x: Tensor, target: Tensor, weight: Any) -> Tensor:
         ignore_index, s = self.options
         n = x.shape[1]
-        classes = Tensor(x.backend.from_numpy(np.arange(n).reshape(n, 1)), x.backend)
+        classes = Tensor(positions(x.backend, n).reshape(n, 1), x.backend)
         hit = (target.unsqueeze(1) == classes).to(lse_dtype(x))
         q = hit * (1 - s) + s / n
         if weight is not None:

@@ -31,7 +31,46 @@ class EuclideanNorm(Function):
         x, y = self.saved
         zero = y.detach() == 0
         share = (dy / y.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
-        return x * (restored(share, x.shape, self.dims) if self.dims else share)
+        return x * restored(share, x.shape, self.dims)
+
+
+def norm_of_vectors(name: str, x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
+    """(sum |x|^p)^(1/p) over `dim` for any p, inf and -inf too; 0: how many are not 0.
+
+    The gradient at 0 is 0. Half types are summed in float32: their squares overflow early. Raises
+    ShapeError over nothing where p is negative or inf.
+    """
+    dims = axes(name, dim, x.ndim)
+    nothing = not x.numel() and (not dims or any(x.shape[d] == 0 for d in dims))
+    if nothing and (p < 0 or p == math.inf):
+        raise ShapeError(f"{name}: the norm of order {p} of nothing is not defined.")
+    wide = x.to(dtypes.accumulation(x.dtype))
+    return _norm(wide, p, dims, keepdim).to(x.dtype)
+
+
+def _norm(x: Tensor, p: float, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    if p == 2 and dims:
+        return EuclideanNorm.apply(x, dims=dims, keepdim=keepdim)
+    if p == 0:
+        return sum(choose(x != 0, 1.0, x.sign()), dims, keepdim)  # constant, part of the graph
+    size = x.abs()
+    if not dims:
+        return size
+    if p == math.inf:
+        return amax(size, dims, keepdim)
+    if p == -math.inf:
+        return amin(size, dims, keepdim)
+    if p == 1:
+        return sum(size, dims, keepdim)
+    if p < 2:  # the slope at 0 is infinite (p < 1), or 0
+        zero = x.detach() == 0
+        powers = size.masked_fill(zero, 1.0) ** p
+        total = sum(powers.masked_fill(zero, 0.0 if p > 0 else math.inf), dims, keepdim)
+    else:
+        total = sum(size**p, dims, keepdim)
+    zero = total.detach() == 0  # the root's slope is infinite there; PyTorch gives 0
+    root = total.masked_fill(zero, 1.0)
+    return (root ** (1 / p)).masked_fill(zero, 0.0 if p > 0 else math.inf)
 
 
 def norm(
@@ -48,23 +87,7 @@ def norm(
     if isinstance(p, str) and p != "fro":
         raise ArgumentError(f"norm: p is a number, 'fro' or 'nuc', not {p!r}.")
     order = 2.0 if isinstance(p, str) else float(p)
-    if order == 2:  # squares of half types overflow early
-        wide = x.to(dtypes.accumulation(x.dtype))
-        dims = axes("norm", dim, x.ndim)
-        return EuclideanNorm.apply(wide, dims=dims, keepdim=keepdim).to(x.dtype)
-    size = x.abs()
-    if order == math.inf:
-        return amax(size, dim, keepdim)
-    if order == -math.inf:
-        return amin(size, dim, keepdim)
-    if order == 0:
-        return sum(choose(x != 0, 1.0, x.sign()), dim, keepdim)  # constant, part of the graph
-    if order == 1:
-        return sum(size, dim, keepdim)
-    total = sum(size.to(dtypes.accumulation(x.dtype)) ** order, dim, keepdim)
-    zero = total.detach() == 0  # the root's slope is infinite there; PyTorch gives 0
-    root = total.masked_fill(zero, 1.0)
-    return (root ** (1 / order)).masked_fill(zero, 0.0).to(x.dtype)
+    return norm_of_vectors("norm", x, order, dim, keepdim)
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:

@@ -16,6 +16,7 @@ from .. import dtype as dtypes
 from ..errors import ArgumentError, GraphError
 from ..tensor import Tensor
 from . import linalg
+from .operands import filled
 
 _SAME = (
     "sqrt square reciprocal exp exp2 expm1 log log2 log10 log1p sin cos tan sinh cosh tanh floor "
@@ -51,6 +52,13 @@ _OTHERS = {
 }
 UFUNCS = {**{name: name for name in _SAME.split()}, **_OTHERS}
 """The name of gpugrad's operation for a ufunc's name."""
+_WANT_TENSORS = (
+    "maximum minimum fmax fmin hypot arctan2 logaddexp logaddexp2 heaviside gcd lcm logical_and "
+    "logical_or logical_xor copysign fmod equal not_equal less less_equal greater "
+    "greater_equal"
+)
+_TENSORS = frozenset(_WANT_TENSORS.split())
+"""Ufuncs whose operation wants tensors, or one at first, as PyTorch's: numbers become 0-d ones."""
 
 
 def _values(name: str, x: Any) -> Any:
@@ -87,7 +95,7 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: 
     if name == "matmul":
         return _matmul(*inputs)
     device = self.backend
-    tensors = [
+    operands = [
         Tensor(device.from_numpy(x), device)
         if isinstance(x, np.ndarray) and x.dtype in dtypes.DTYPES
         else x.item()
@@ -95,7 +103,18 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: 
         else x
         for x in inputs
     ]
-    return operation(*tensors)
+    if name in _TENSORS:
+        operands = [x if isinstance(x, Tensor) else _zero_dim(x, operands) for x in operands]
+    return operation(*operands)
+
+
+def _zero_dim(number: Any, operands: Any) -> Any:
+    """A number as a 0-d tensor that meets the operands' tensor in NumPy's (and our) dtype."""
+    if not isinstance(number, (int, float)):
+        return number  # the operation refuses it by name
+    tensor = next(x for x in operands if isinstance(x, Tensor))
+    dtype = dtypes.result_type(tensor.data, number)
+    return filled(number, tensor if tensor.dtype == dtype else tensor.new_empty((), dtype=dtype))
 
 
 def _matmul(a: Any, b: Any) -> Any:

@@ -126,6 +126,11 @@ def as_floating(name: str, x: Any) -> Tensor:
     return x
 
 
+def wide(x: Any) -> Any:
+    """Half types in float32: what is put together from several operations is rounded once."""
+    return x.to(dtypes.accumulation(x.data.dtype)) if isinstance(x, Tensor) else x
+
+
 def demand_floating(name: str, x: Tensor) -> None:
     """Raise DTypeError where `x` is not floating."""
     if not dtypes.is_floating(x.data.dtype):

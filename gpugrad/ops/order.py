@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .. import dtype as dtypes
 from ..autograd.function import Function, describe
 from ..backends import Backend
 from ..errors import IndexOutOfRangeError, ShapeError
 from ..tensor import Tensor
 from .operands import axis, check_tensor
+from .positions import positions
 
 
 class Ordered(NamedTuple):
@@ -132,7 +131,7 @@ def _sent_back(backend: Backend, values: Any, index: Any) -> Any:
     """values of sorted rows [m, n] at the places they came from."""
     m, n = values.shape
     if m > 1:
-        rows = backend.from_numpy(np.arange(m, dtype=np.int64)[:, None] * n)
+        rows = backend.kernels.binary("mul", positions(backend, m)[:, None], n)
         index = backend.kernels.binary("add", index, rows)
     y = backend.empty((m * n,), dtypes.int64)
     backend.kernels.scatter("set", y, [index.reshape(-1)], values.reshape(-1))

@@ -18,6 +18,7 @@ from .operands import (
     operands,
     some_tensor,
     two_tensors,
+    wide,
 )
 from .selection import Where, choose
 
@@ -95,8 +96,8 @@ class Addcmul(Function):
     """y = x + v a b, v a number;  dx = dy, da = dy v b, db = dy v a."""
 
     def forward(self, x: Any, a: Any, b: Any, value: float) -> Any:
-        self.value = value
-        self.save(a, b)
+        self.value, edges = value, self.edges
+        self.save(a if edges[2] else None, b if edges[1] else None)
         k = self.kernels
         product = k.binary("mul", a, b)
         return k.binary("add", x, product if value == 1 else k.binary("mul", product, value))
@@ -167,11 +168,6 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
     return mul(check_tensor("ldexp", input), pow(2.0, check_tensor("ldexp", other)))
 
 
-def _wide(x: Any) -> Any:
-    """Half types in float32: what is put together from several operations is rounded once."""
-    return x.to(dtypes.accumulation(x.data.dtype)) if isinstance(x, Tensor) else x
-
-
 def _whole(dtype: Any) -> bool:
     return not dtypes.is_floating(dtype)
 
@@ -181,7 +177,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     dtype = dtypes.result_type(input.data, tensor1.data, tensor2.data)
     if _whole(dtype) and not isinstance(value, int):
         raise ArgumentError(f"addcmul: value={value} must be an int for {dtype.name} tensors.")
-    x, a, b = (_wide(t.to(dtype)) for t in (input, tensor1, tensor2))
+    x, a, b = (wide(t.to(dtype)) for t in (input, tensor1, tensor2))
     check_broadcast("addcmul", x, a, b)
     return Addcmul.apply(x, a, b, value=value).to(dtype)
 
@@ -194,8 +190,8 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
             f"addcdiv: a quotient does not fit {dtype.name} tensors.\n"
             "  Convert with .float(), or use addcmul or div(rounding_mode=...)."
         )
-    quotient = _wide(tensor1.to(dtype)) / _wide(tensor2.to(dtype))
-    return (_wide(input.to(dtype)) + (quotient if value == 1 else quotient * value)).to(dtype)
+    quotient = wide(tensor1.to(dtype)) / wide(tensor2.to(dtype))
+    return (wide(input.to(dtype)) + (quotient if value == 1 else quotient * value)).to(dtype)
 
 
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
@@ -208,7 +204,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     if any(x.data.dtype != input.data.dtype for x in given):
         facts = ", ".join(describe(x) for x in given)
         raise DTypeError(f"lerp: input, end and weight must have one dtype; got {facts}.")
-    a, b, w = _wide(input), _wide(end), _wide(weight)
+    a, b, w = wide(input), wide(end), wide(weight)
     check_broadcast("lerp", *given)
     if not isinstance(w, Tensor):
         y = Lerp.apply(a, b, weight=w)

@@ -13,6 +13,7 @@ from ..errors import ArgumentError, DeviceError, DTypeError, IndexOutOfRangeErro
 from ..tensor import Tensor
 from .indexing import Gather, getitem
 from .operands import axis, check_mask, check_tensor, shape_of
+from .positions import positions
 from .views import broadcast_tensors
 
 _POSITIONS = (dtypes.int64, dtypes.int32)
@@ -37,9 +38,8 @@ def grid(input: Tensor, index: Tensor, dim: int) -> tuple[Tensor, ...]:
         if d == dim:
             tensors.append(index)
             continue
-        own = np.arange(shape[d]).reshape([-1 if i == d else 1 for i in range(n)])
-        array = input.backend.from_numpy(own.astype(np.int64))
-        tensors.append(Tensor(np.broadcast_to(array, shape), input.backend))
+        own = positions(input.backend, shape[d]).reshape([-1 if i == d else 1 for i in range(n)])
+        tensors.append(Tensor(np.broadcast_to(own, shape), input.backend))
     return tuple(tensors)
 
 
@@ -190,7 +190,11 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 
 
 def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
-    """int64, with a last axis that is 1 at the class and 0 elsewhere."""
+    """int64, with a last axis that is 1 at the class and 0 elsewhere.
+
+    Raises IndexOutOfRangeError for a class outside, where the device has values at hand; elsewhere
+    its row is 0, and only a missing num_classes waits.
+    """
     x = check_tensor("one_hot", input)
     if dtypes.is_floating(x.dtype) or x.dtype == dtypes.bool_:
         raise DTypeError(f"one_hot: classes must be integers; got {describe(x)}.")
@@ -198,9 +202,10 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
         if x.numel() == 0:
             raise ArgumentError("one_hot: num_classes must be given for an empty tensor.")
         num_classes = int(x.max().item()) + 1
-    low, high = (int(x.min().item()), int(x.max().item())) if x.numel() else (0, 0)
-    if x.numel() and (low < 0 or high >= num_classes):
-        bad = low if low < 0 else high
-        raise IndexOutOfRangeError(f"one_hot: class {bad} is not one of {num_classes} classes.")
-    classes = Tensor(x.backend.from_numpy(np.arange(num_classes)), x.backend)
+    if x.backend.synchronous and x.numel():
+        low, high = int(x.min().item()), int(x.max().item())
+        if low < 0 or high >= num_classes:
+            bad = low if low < 0 else high
+            raise IndexOutOfRangeError(f"one_hot: class {bad} is not one of {num_classes} classes.")
+    classes = Tensor(positions(x.backend, num_classes), x.backend)
     return (x.to(dtypes.int64).unsqueeze(-1) == classes).to(dtypes.int64)

@@ -138,7 +138,7 @@ def scaled(name: str, v: Tensor, alpha: float) -> Tensor:
     """alpha v, in v's dtype."""
     if isinstance(alpha, float) and not dtypes.is_floating(v.dtype):
         raise DTypeError(f"{name}: alpha {alpha} does not fit {describe(v)}.")
-    return v if alpha == 1 else v * alpha
+    return v if alpha == 1 else (v * alpha).to(v.dtype)
 
 
 def index_add(

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from .. import dtype as dtypes
 from ..autograd.function import Function, describe
-from ..errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .operands import axis, check_tensor, filled
 from .order import sort
 from .pairs import lerp
 from .picking import gather
-from .reduction import Extreme
+from .positions import positions
+from .reduction import Extreme, check_some
 from .rounding import no_bool
 
 
@@ -56,17 +55,9 @@ def _median(name: str, input: Tensor, dim: int | None, keepdim: bool, ignore_nan
         flat = x.reshape(-1)
         if flat.shape[0] == 0 and dtypes.is_floating(x.dtype):
             return flat.sum() * math.nan
-        _check_some(name, flat, 0)
+        check_some(name, flat, (0,))
         return MedianOfAll.apply(flat, ignore_nan=ignore_nan)
     return _picked(name, x, dim, keepdim, lambda rows: _place_of_median(rows, ignore_nan))
-
-
-def _check_some(name: str, x: Tensor, dim: int) -> None:
-    if x.ndim and x.shape[dim] == 0:
-        raise IndexOutOfRangeError(
-            f"{name}: {describe(x)} has nothing to choose from along dim {dim}.\n"
-            "  Reduce an axis that is not empty."
-        )
 
 
 def _picked(name: str, x: Tensor, dim: int, keepdim: bool, place: Any) -> Extreme:
@@ -74,7 +65,7 @@ def _picked(name: str, x: Tensor, dim: int, keepdim: bool, place: Any) -> Extrem
     dim = axis(name, dim, x.ndim)
     if x.ndim == 0:
         return Extreme(x.clone(), filled(0, place(x.reshape(1)).reshape(())))
-    _check_some(name, x, dim)
+    check_some(name, x, (dim,))
     rows = x.transpose(dim, -1)
     at = place(rows)
     values = gather(rows, -1, at).transpose(dim, -1)
@@ -106,7 +97,7 @@ def _place_of_mode(rows: Tensor) -> Tensor:
     """The end of the first longest run of equals in the order of each row, int64 [..., 1]."""
     y, index = sort(rows.detach())
     n, backend = y.shape[-1], y.backend
-    place = Tensor(backend.from_numpy(np.arange(n, dtype=np.int64)), backend)
+    place = Tensor(positions(backend, n), backend)
     begins = y[..., 1:] != y[..., :-1]
     starts = (begins.to(dtypes.int64) * place[1:]).data
     kernels = backend.kernels
@@ -151,7 +142,7 @@ def _quantile(
     else:
         dim = axis(name, dim, x.ndim)
         rows = x.transpose(dim, -1) if x.ndim else x.reshape(1)
-    _check_some(name, rows, -1)
+    check_some(name, rows, (-1,))
     y = _interpolated(rows, q.reshape(-1), how, ignore_nan)  # [..., Q]
     y = y.movedim(-1, 0)
     if keepdim:

@@ -10,10 +10,7 @@ Elman 1990; Hochreiter & Schmidhuber 1997; Cho et al. 2014; projections: Sak et 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from .. import dtype as dtypes
 from ..autograd.composed import through
@@ -24,6 +21,7 @@ from ..backends.base import Array, Shape
 from ..tensor import Tensor
 from .joining import cat, stack
 from .linalg import linear
+from .positions import positions
 from .selection import where
 
 GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
@@ -254,7 +252,7 @@ class _Way(NamedTuple):
             k.copy(y[1:], h[: steps - 1])
             if self.lengths is not None:  # each sample begins at a step of its own
                 last = k.binary("sub", self.lengths, 1)
-                k.scatter("set", h, (last, _numbers(backend, batch)), self.h0)
+                k.scatter("set", h, (last, positions(backend, batch)), self.h0)
         return self.layout.rows(h)
 
     def _unprojected(self) -> Array:
@@ -265,12 +263,6 @@ class _Way(NamedTuple):
         o, c = saved[..., 3 * hidden : 4 * hidden], saved[..., 4 * hidden :]
         m = k.binary("mul", o, k.unary("tanh", c))
         return self.layout.rows(m if m.dtype == self.y.dtype else k.cast(m, self.y.dtype))
-
-
-@lru_cache(maxsize=16)
-def _numbers(backend: Backend, count: int) -> Array:
-    """0, 1, ... count - 1."""
-    return backend.from_numpy(np.arange(count))
 
 
 # ---- in Tensor operations ----------------------------------------------------------------------

@@ -181,10 +181,12 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     return SumTo.apply(input, shape=shape)
 
 
-def _check_some(name: str, x: Tensor, dims: tuple[int, ...]) -> None:
+def check_some(name: str, x: Tensor, dims: tuple[int, ...]) -> None:
+    """Raise IndexOutOfRangeError where `x` has no elements along `dims`."""
     if x.data.size == 0 and (builtins.any(x.shape[i] == 0 for i in dims) or not dims):
+        where = f"dim {dims[0]}" if len(dims) == 1 else f"dims {dims}"
         raise IndexOutOfRangeError(
-            f"{name}: {describe(x)} has nothing to choose from along {dims}.\n"
+            f"{name}: {describe(x)} has nothing to choose from along {where}.\n"
             "  Reduce an axis that is not empty."
         )
 
@@ -201,7 +203,7 @@ def amin(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
 
 def _extremum(name: str, kernel: str, input: Tensor, dim: Dim, keepdim: bool) -> Tensor:
     dims = axes(name, dim, check_tensor(name, input).ndim)
-    _check_some(name, input, dims)
+    check_some(name, input, dims)
     return Extremum.apply(input, kernel=kernel, dims=dims, keepdim=keepdim)
 
 
@@ -233,7 +235,7 @@ def _max_or_min(name: str, doc: str) -> Callable[..., Any]:
         if dim is None:
             return _extremum(name, name, input, None, False)
         dim = axis(name, dim, check_tensor(name, input).ndim)
-        _check_some(name, input, (dim,) if input.ndim else ())
+        check_some(name, input, (dim,) if input.ndim else ())
         return Extreme(*ExtremumAt.apply(input, kernel=name, dim=dim, keepdim=keepdim))
 
     function.__name__ = function.__qualname__ = name
@@ -259,7 +261,7 @@ def _arg(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     if x.dtype == dtypes.bool_:
         raise DTypeError(f"{name}: not defined for bool tensors; convert with .int() first.")
     dims = tuple(range(x.ndim)) if dim is None else (axis(name, dim, x.ndim),) if x.ndim else ()
-    _check_some(name, input, dims)
+    check_some(name, input, dims)
     return Tensor(input.backend.kernels.reduce(name, x, dims, keepdim), input.backend)
 
 
@@ -314,7 +316,7 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     x = as_floating("logsumexp", input)
     dims = axes("logsumexp", dim, x.ndim)
     if not dims:
-        return x
+        return x.clone()
     if x.data.size == 0:
         return sum(x.exp(), dims, keepdim).log()
     top = amax(x.detach(), dims, True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
+
+import ml_dtypes
 
 from .. import dtype as dtypes
 from ..autograd.function import Function, describe
@@ -61,7 +64,8 @@ trunc = _step_function("trunc", "x without its fraction.")
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """The nearest multiple of 10^-decimals, half to even. Its gradient is 0.
 
-    Integers stay as they are; raises ArgumentError for decimals other than 0 of them.
+    Integers stay as they are; raises ArgumentError for decimals other than 0 of them, and where
+    10^|decimals| does not fit the dtype. Half types are rounded in float32.
     """
     x = no_bool("round", input)
     if not dtypes.is_floating(x.data.dtype):
@@ -70,7 +74,16 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
                 f"round: decimals={decimals} needs a floating tensor; got {describe(x)}."
             )
         return x.clone()
-    return RoundTo.apply(x, decimals=decimals) if decimals else Step.apply(x, kernel="round")
+    if not decimals:
+        return Step.apply(x, kernel="round")
+    wide = dtypes.accumulation(x.data.dtype)  # x times 10^decimals may not fit a half type
+    most = int(math.log10(float(ml_dtypes.finfo(wide).max)))
+    if abs(decimals) > most:
+        raise ArgumentError(
+            f"round: decimals={decimals}: 10^{abs(decimals)} does not fit {wide.name}, in which "
+            f"{describe(x)} is rounded; legal are {-most} to {most}."
+        )
+    return RoundTo.apply(x.to(wide), decimals=decimals).to(x.data.dtype)
 
 
 def frac(input: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ from ..autograd.function import Function, describe
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .joining import cat
-from .operands import as_floating, axis, check_tensor
+from .operands import as_floating, axis, check_tensor, wide
 from .picking import gather, narrow
+from .positions import positions
 from .reduction import Extreme
 
 
@@ -38,7 +39,9 @@ class Cumprod(Function):
 
     def backward(self, dy: Tensor) -> Any:
         (x,) = self.saved
-        return products_before(x) * weighted_tails(_shifted(x, 1, 1.0), dy)
+        row, dy = x.to(dtypes.float64), dy.to(dtypes.float64)  # parts may leave float32's range
+        dx = products_before(row) * weighted_tails(_shifted(row, 1, 1.0), dy)
+        return dx.to(x.dtype)
 
 
 class LogCumsumExp(Function):
@@ -87,7 +90,9 @@ def weighted_tails(a: Tensor, b: Tensor) -> Tensor:
     """
     n, step = b.shape[-1], 1
     while step < n:
-        b = b + a * _shifted(b, step, 0.0)
+        after = _shifted(b, step, 0.0)
+        lost = (after.detach() == 0) & ~a.detach().isfinite()  # overflowed, and not needed
+        b = b + a.masked_fill(lost, 0.0) * after
         a = a * _shifted(a, step, 0.0)
         step *= 2
     return b
@@ -127,20 +132,16 @@ def _running(name: str, kernel: str, input: Tensor, dim: int) -> Extreme:
     x = check_tensor(name, input)
     dim = axis(name, dim, x.ndim)
     if x.ndim == 0:
-        return Extreme(x.clone(), Tensor(_positions(x, 1).reshape(()), x.backend))
+        return Extreme(x.clone(), x.new_zeros((), dtype=dtypes.int64))
     moved = x.detach().transpose(dim, -1)
     kernels, backend = x.backend.kernels, x.backend
     best = kernels.scan(kernel, moved.data)
     hit = kernels.binary("eq", best, moved.data)
     if dtypes.is_floating(x.data.dtype):  # NaN stays, and counts as a new extreme each time
         hit = kernels.binary("logical_or", hit, kernels.unary("isnan", moved.data))
-    at = kernels.where(hit, _positions(x, x.shape[dim]), 0)  # the first element is a hit
+    at = kernels.where(hit, positions(backend, x.shape[dim]), 0)  # the first element is a hit
     index = Tensor(kernels.scan("max", at), backend).transpose(dim, -1)
     return Extreme(gather(x, dim, index), index)
-
-
-def _positions(x: Tensor, n: int) -> Any:
-    return x.backend.from_numpy(np.arange(n, dtype=np.int64))
 
 
 def cummax(input: Tensor, dim: int) -> Extreme:
@@ -183,8 +184,12 @@ def _joined(part: Tensor, x: Tensor, dim: int) -> Tensor:
     return part
 
 
-def _twice_the_areas(name: str, y: Tensor, x: Tensor | None, dx: Any, dim: int) -> tuple[Any, int]:
-    """Twice the area of each trapezoid, and the axis."""
+def _twice_the_areas(
+    name: str, y: Tensor, x: Tensor | None, dx: Any, dim: int
+) -> tuple[Tensor, int, Any]:
+    """Twice the area of each trapezoid, the axis, and the dtype of the integral.
+
+    Narrow integers are added in int64 and half types in float32."""
     if x is not None and dx is not None:
         raise ArgumentError(f"{name}: give the points x or their distance dx, not both.")
     dim = axis(name, dim, check_tensor(name, y).ndim)
@@ -193,6 +198,11 @@ def _twice_the_areas(name: str, y: Tensor, x: Tensor | None, dx: Any, dim: int) 
     y = y if y.ndim else y.reshape(1)
     n = y.shape[dim]
     width: Any = 1 if dx is None else dx
+    other = width if x is None else x
+    dtype = dtypes.result_type(y.data, other.data if isinstance(other, Tensor) else other)
+    if not dtypes.is_floating(dtype):
+        dtype = dtypes.get_default_dtype()
+    y = wide(y)
     if x is not None:
         if x.ndim == 0 or (x.ndim == 1 and x.shape[0] != n):
             raise ShapeError(
@@ -202,20 +212,20 @@ def _twice_the_areas(name: str, y: Tensor, x: Tensor | None, dx: Any, dim: int) 
             x = x.reshape([-1 if i == dim else 1 for i in range(y.ndim)])
         elif x.ndim < y.ndim:
             x = x.reshape((1,) * (y.ndim - x.ndim) + x.shape)
-        width = diff(x, dim=dim)
+        width = diff(x if x.dtype == dtypes.bool_ else wide(x), dim=dim)
     m = max(n - 1, 0)
-    return (narrow(y, dim, 0, m) + narrow(y, dim, n - m, m)) * width, dim
+    return (narrow(y, dim, 0, m) + narrow(y, dim, n - m, m)) * width, dim, dtype
 
 
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """The integral of y along `dim` by trapezoids: over the points x, or of width dx (1)."""
-    areas, dim = _twice_the_areas("trapezoid", y, x, dx, dim)
-    return areas.sum(dim) / 2
+    areas, dim, dtype = _twice_the_areas("trapezoid", y, x, dx, dim)
+    return (areas.sum(dim) / 2).to(dtype)
 
 
 def cumulative_trapezoid(
     y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1
 ) -> Tensor:
     """The integrals of y up to each point but the first along `dim`, by trapezoids."""
-    areas, dim = _twice_the_areas("cumulative_trapezoid", y, x, dx, dim)
-    return cumsum(areas, dim) / 2
+    areas, dim, dtype = _twice_the_areas("cumulative_trapezoid", y, x, dx, dim)
+    return (cumsum(areas, dim) / 2).to(dtype)

@@ -42,7 +42,7 @@ class Clamp(Function):
 
     def backward(self, dy: Tensor) -> Any:
         (x,) = self.saved
-        return dy.masked_fill((x < self.low) | (x > self.high), 0.0)
+        return choose((x >= self.low) & (x <= self.high), dy, 0.0)
 
 
 class Replaced(Function):
@@ -75,7 +75,8 @@ class Between(Function):
         below = none if low is None else x < low
         above = none if high is None else x > high
         crossed = none if low is None or high is None else low > high
-        dx = choose(below | above, 0.0, dy) if self.needs(0) else None
+        known = x == x  # NaN lies in no bounds
+        dx = choose(known & ~(below | above), dy, 0.0) if self.needs(0) else None
         dlow = dhigh = None
         if low is not None and self.needs(1):
             flat = none if high is None else low >= high

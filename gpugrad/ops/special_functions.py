@@ -9,11 +9,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .. import dtype as dtypes
 from ..autograd.function import Function
 from ..tensor import Tensor
 from .elementwise import OfInput
-from .operands import as_floating, demand_floating, only_tensors, some_tensor, two_tensors
+from .operands import as_floating, demand_floating, only_tensors, some_tensor, two_tensors, wide
 from .selection import clamp
 
 _SQRT_HALF = math.sqrt(0.5)
@@ -68,7 +67,8 @@ class Entr(Function):
 
 
 class Xlogy(Function):
-    """y = a log b, 0 where a = 0 unless b is NaN;  da = dy log b (0 where a = 0), db = dy a / b."""
+    """y = a log b, 0 where a = 0 unless b is NaN;  da = dy log b (0 where a = 0 and
+    b <= 0), db = dy a / b."""
 
     def forward(self, a: Any, b: Any) -> Any:
         self.save(a, b)
@@ -76,12 +76,15 @@ class Xlogy(Function):
 
     def backward(self, dy: Tensor) -> Any:
         a, b = self.saved
-        da = dy * Xlogy.apply((a != 0).to(b.dtype), b) if self.needs(0) else None
+        da = None
+        if self.needs(0):
+            da = Xlogy.apply(dy, b).masked_fill((a == 0) & (b <= 0.0), 0.0)
         return da, (dy * (a / b) if self.needs(1) else None)
 
 
 class Xlog1py(Function):
-    """y = a log(1 + b), 0 where a = 0 unless b is NaN;  da = dy log(1 + b), db = dy a / (1 + b)."""
+    """y = a log(1 + b), 0 where a = 0 unless b is NaN;  da = dy log(1 + b) (0 where
+    a = 0 and b <= -1), db = dy a / (1 + b)."""
 
     def forward(self, a: Any, b: Any) -> Any:
         self.save(a, b)
@@ -89,7 +92,9 @@ class Xlog1py(Function):
 
     def backward(self, dy: Tensor) -> Any:
         a, b = self.saved
-        da = dy * Xlog1py.apply((a != 0).to(b.dtype), b) if self.needs(0) else None
+        da = None
+        if self.needs(0):
+            da = Xlog1py.apply(dy, b).masked_fill((a == 0) & (b <= -1.0), 0.0)
         return da, (dy * (a / (b + 1.0)) if self.needs(1) else None)
 
 
@@ -118,41 +123,37 @@ class LogAddExp(Function):
         return da, (dy * ((b - a) * self.log).sigmoid() if self.needs(1) else None)
 
 
-def _wide(x: Tensor) -> Tensor:
-    return x.to(dtypes.accumulation(x.data.dtype))
-
-
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """log(x / (1 - x)), the inverse of sigmoid; `eps` holds x to [eps, 1 - eps], else NaN outside
     [0, 1]."""
     x = as_floating("logit", input)
-    held = _wide(x) if eps is None else clamp(_wide(x), eps, 1 - eps)
+    held = wide(x) if eps is None else clamp(wide(x), eps, 1 - eps)
     return Logit.apply(held).to(x.dtype)
 
 
 def sinc(input: Tensor) -> Tensor:
     """sin(pi x) / (pi x), 1 at 0."""
     x = as_floating("sinc", input)
-    return Sinc.apply(_wide(x)).to(x.dtype)
+    return Sinc.apply(wide(x)).to(x.dtype)
 
 
 def entr(input: Tensor) -> Tensor:
     """-x log x, 0 at 0 and -inf below: the terms of an entropy."""
     x = as_floating("entr", input)
-    return Entr.apply(_wide(x)).to(x.dtype)
+    return Entr.apply(wide(x)).to(x.dtype)
 
 
 def ndtr(input: Tensor) -> Tensor:
     """The standard normal's distribution function: (1 + erf(x / sqrt 2)) / 2."""
     x = as_floating("ndtr", input)
-    return ((_wide(x) * -_SQRT_HALF).erfc() * 0.5).to(x.dtype)
+    return ((wide(x) * -_SQRT_HALF).erfc() * 0.5).to(x.dtype)
 
 
 def _pair(name: str, cls: type[Function], doc: str) -> Callable[[Any, Any], Tensor]:
     def function(input: Any, other: Any) -> Tensor:
         some_tensor(name, input, other)
         a, b = two_tensors(name, input, other, floating=True)
-        return cls.apply(_wide(a), _wide(b)).to(a.dtype)
+        return cls.apply(wide(a), wide(b)).to(a.dtype)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
@@ -167,7 +168,7 @@ def _log_of_sum(name: str, input: Tensor, other: Tensor, **options: Any) -> Tens
     only_tensors(name, input, other)
     a, b = two_tensors(name, input, other)
     demand_floating(name, a)
-    return LogAddExp.apply(_wide(a), _wide(b), **options).to(a.dtype)
+    return LogAddExp.apply(wide(a), wide(b), **options).to(a.dtype)
 
 
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:

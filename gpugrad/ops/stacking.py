@@ -12,7 +12,7 @@ from ..autograd.function import describe
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .indexing import getitem
-from .joining import _common, _tensors, cat, flip, stack
+from .joining import Split, _common, _tensors, cat, flip, stack
 from .operands import axis, check_tensor, shape_of
 from .pad import pad
 
@@ -101,8 +101,12 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         cuts = [i * (n // given) + min(i, n % given) for i in range(1, given)]
     else:
         cuts = list(shape_of("tensor_split", (given,)))
-    bounds = itertools.pairwise([0, *cuts, n])
-    return tuple([getitem(x, (slice(None),) * dim + (slice(a, b),)) for a, b in bounds])
+    bounds = [0, *[min(max(c + n if c < 0 else c, 0), n) for c in cuts], n]
+    sizes = [b - a for a, b in itertools.pairwise(bounds)]
+    if min(sizes) >= 0:
+        return tuple(Split.apply(x, sizes=sizes, dim=dim))
+    parts = itertools.pairwise(bounds)  # some overlap
+    return tuple([getitem(x, (slice(None),) * dim + (slice(a, b),)) for a, b in parts])
 
 
 def _split_along(name: str, input: Tensor, given: Any, dim: int, least: int) -> tuple[Tensor, ...]:

@@ -34,6 +34,20 @@ class Variance(Function):
         return restored(scaled, x.shape, self.dims) * centred
 
 
+class Deviation(Function):
+    """y = sqrt(v);  dv = dy / (2 y), and 0 where y = 0."""
+
+    def forward(self, v: Any) -> Any:
+        y = self.kernels.unary("sqrt", v)
+        self.save(y)
+        return y
+
+    def backward(self, dy: Tensor) -> Any:
+        (y,) = self.saved
+        zero = y.detach() == 0
+        return (dy * 0.5 / y.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
+
+
 class VarMean(NamedTuple):
     """Variance and mean, from `var_mean`."""
 
@@ -83,8 +97,9 @@ def std(
     *,
     correction: float | None = None,
 ) -> Tensor:
-    """The square root of `var`."""
-    return _variance("std", input, dim, unbiased, keepdim, correction).sqrt().to(input.dtype)
+    """The square root of `var`; the gradient is 0 where it is 0."""
+    v = _variance("std", input, dim, unbiased, keepdim, correction)
+    return Deviation.apply(v).to(input.dtype)
 
 
 def var_mean(
@@ -109,7 +124,8 @@ def std_mean(
     correction: float | None = None,
 ) -> StdMean:
     """(`std`, `mean`)."""
-    y = _variance("std_mean", input, dim, unbiased, keepdim, correction).sqrt().to(input.dtype)
+    v = _variance("std_mean", input, dim, unbiased, keepdim, correction)
+    y = Deviation.apply(v).to(input.dtype)
     return StdMean(y, mean(input, None if isinstance(dim, bool) else dim, keepdim))
 
 

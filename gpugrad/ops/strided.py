@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from ..autograd.function import Function, describe
 from ..backends import Backend
+from ..dtype import int64
 from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor
 from .indexing import with_item
 from .operands import axis, check_tensor, shape_of
+from .positions import positions
 
 Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
 """Shape, strides and offset of a view, in elements, counted in the whole memory."""
@@ -132,8 +132,7 @@ class Windows(Function):
         dim, size, step = self.window
         parts = dy.movedim(-1, dim + 1)
         count = parts.shape[dim]
-        at = np.arange(count)[:, None] * step + np.arange(size)
-        index = Tensor(dy.backend.from_numpy(at.reshape(-1).astype(np.int64)), dy.backend)
+        index = Tensor(_cells(dy.backend, ((count, size), (step, 1), 0)), dy.backend)
         rows = parts.reshape((*parts.shape[:dim], count * size, *parts.shape[dim + 2 :]))
         return dy.new_zeros(self.of).index_add(dim, index, rows)
 
@@ -155,28 +154,49 @@ class AsStrided(Function):
         return restrided(dy, self.to, self.of)
 
 
-def _cells(geometry: Geometry) -> Any:
+def _cells(backend: Backend, geometry: Geometry) -> Any:
+    """The cell of each element, in row-major order: int64 vector."""
     shape, strides, offset = geometry
-    cells = np.full(shape, offset, np.int64)
-    for i, (n, s) in enumerate(zip(shape, strides, strict=True)):
-        cells += (np.arange(n) * s).reshape([-1 if j == i else 1 for j in range(len(shape))])
-    return cells.reshape(-1)
+    cells = backend.empty((1,), int64)
+    backend.kernels.fill(cells, offset)
+    for n, s in zip(shape, strides, strict=True):
+        steps = backend.kernels.binary("mul", positions(backend, n), s)
+        cells = backend.kernels.binary("add", cells[:, None], steps).reshape(-1)
+    return cells
 
 
 def restrided(dy: Tensor, of: Geometry, to: Geometry) -> Tensor:
     """Values in the cells of one geometry, summed by cell, read in those of another."""
-    at, into = _cells(of), _cells(to)
-    low = min(int(c.min()) for c in (at, into, np.zeros(1, np.int64)) if c.size)
-    total = max((int(c.max()) for c in (at, into) if c.size), default=0) - low + 1
-    index = Tensor(dy.backend.from_numpy(at - low), dy.backend)
-    flat = dy.new_zeros(total).index_add(0, index, dy.reshape(-1))
-    times = np.bincount(into - low, minlength=1)
-    wanted = Tensor(dy.backend.from_numpy(into - low), dy.backend)
-    y = flat.index_select(0, wanted)
-    if times.max() > 1:
-        shares = Tensor(dy.backend.from_numpy(times[into - low]), dy.backend)
-        y = y / shares.to(dy.dtype)
+    ends = [_ends(g) for g in (of, to) if math.prod(g[0])]
+    low, high = min([0, *[a for a, _ in ends]]), max([0, *[b for _, b in ends]])
+    at, into = [
+        Tensor(_cells(dy.backend, (shape, strides, offset - low)), dy.backend)
+        for shape, strides, offset in (of, to)
+    ]
+    flat = dy.new_zeros(high - low + 1).index_add(0, at, dy.reshape(-1))
+    y = flat.index_select(0, into)
+    if not _apart(to):  # cells may be shared
+        ones = into.new_ones(into.shape)
+        times = into.new_zeros(high - low + 1).index_add(0, into, ones)
+        y = y / times.index_select(0, into).to(dy.dtype)
     return y.reshape(to[0])
+
+
+def _ends(geometry: Geometry) -> tuple[int, int]:
+    """The first and the last cell of a geometry that is not empty."""
+    shape, strides, offset = geometry
+    reach = [s * (n - 1) for n, s in zip(shape, strides, strict=True)]
+    return offset + sum(min(r, 0) for r in reach), offset + sum(max(r, 0) for r in reach)
+
+
+def _apart(geometry: Geometry) -> bool:
+    """Is each stride longer than all that lies within it? Then no two elements share a cell."""
+    reach = 0
+    for s, n in sorted((abs(s), n) for n, s in zip(*geometry[:2], strict=True) if n > 1):
+        if s <= reach:
+            return False
+        reach += s * (n - 1)
+    return True
 
 
 def _geometry(
@@ -214,12 +234,14 @@ def as_strided_scatter(
     _view(input.backend, input.data, to)  # the bounds
     if not src.numel() or not input.numel():
         return input.clone()
-    at, into = _cells(to), _cells(own)
-    source = np.full(max(at.max(), into.max()) + 1, -1)
-    source[at] = np.arange(at.size)
-    take = source[into]
-    index = Tensor(input.backend.from_numpy(np.maximum(take, 0)), input.backend)
-    mask = Tensor(input.backend.from_numpy((take >= 0).reshape(own[0])), input.backend)
+    backend, kernels = input.backend, input.backend.kernels
+    at, into = _cells(backend, to), _cells(backend, own)
+    source = backend.empty((max(_ends(to)[1], _ends(own)[1]) + 1,), int64)
+    kernels.fill(source, -1)  # which element of src a cell gets
+    kernels.scatter("set", source, [at], positions(backend, src.numel()))
+    take = kernels.gather(source, [into])
+    index = Tensor(kernels.binary("maximum", take, 0), backend)
+    mask = Tensor(kernels.binary("ge", take, 0).reshape(own[0]), backend)
     return src.reshape(-1).index_select(0, index).reshape(own[0]).where(mask, input)
 
 

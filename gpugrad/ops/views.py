@@ -248,7 +248,7 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     if len(set(start)) != len(start) or len(set(end)) != len(end):
         raise ShapeError(f"movedim: an axis is named twice in {start} or {end}.")
     order = [d for d in range(n) if d not in start]
-    for place, d in sorted(zip(end, start, strict=True)):
+    for place, d in sorted(zip(end, start, strict=True)) if n else ():
         order.insert(place, d)
     return Permute.apply(input, dims=tuple(order))
 

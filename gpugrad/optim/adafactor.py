@@ -70,6 +70,9 @@ class Adafactor(Optimizer):
     def _state_dtype(self, param: Tensor) -> DType:
         return dtypes.accumulation(param.dtype)
 
+    def _state_shapes(self, param: Tensor) -> dict[str, tuple[int, ...]]:
+        return {"step": (), **_shapes(tuple(param.shape))}
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Changes the parameters along their gradients, in place; some launches for each."""
         loss = None
@@ -113,10 +116,15 @@ def _rms(x: Tensor) -> Tensor:
 
 def _first_state(g: Tensor) -> dict[str, Tensor]:
     count = g.new_zeros(()).to(np.float32)
-    if g.ndim < 2:
-        return {"step": count, "variance": g.new_zeros(g.shape)}
-    row, column = (*g.shape[:-1], 1), (*g.shape[:-2], 1, g.shape[-1])
-    return {"step": count, "row_var": g.new_zeros(row), "col_var": g.new_zeros(column)}
+    zeros = {name: g.new_zeros(shape) for name, shape in _shapes(tuple(g.shape)).items()}
+    return {"step": count, **zeros}
+
+
+def _shapes(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Of the state of a parameter of this shape."""
+    if len(shape) < 2:
+        return {"variance": shape}
+    return {"row_var": (*shape[:-1], 1), "col_var": (*shape[:-2], 1, shape[-1])}
 
 
 def _variance(state: dict[str, Tensor], g: Tensor, share: Tensor, eps: float) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +54,7 @@ def load(optimizer: Optimizer, given: dict[str, Any]) -> None:
     check_groups(where, optimizer, groups)
     new_groups, plans = [], []
     for group, saved in zip(optimizer.param_groups, groups, strict=True):
-        options = {k: v for k, v in saved.items() if k != "params"}
+        options = options_of(optimizer, saved)
         kept = {k: v for k, v in group.items() if k == "param_names"}
         merged = {**kept, **options, "params": group["params"]}
         optimizer._check_group(merged)
@@ -79,19 +81,42 @@ def load_own(
     where = f"{type(optimizer).__name__}.load_state_dict"
     _check_layout(where, given)
     check_groups(where, optimizer, given["param_groups"])
+    new_options = [options_of(optimizer, saved) for saved in given["param_groups"]]
     state: dict[Tensor, dict[str, Any]] = {}
-    for group, saved in zip(optimizer.param_groups, given["param_groups"], strict=True):
+    for group, saved, options in zip(
+        optimizer.param_groups, given["param_groups"], new_options, strict=True
+    ):
+        optimizer._check_group({**group, **options})
         for index, param in zip(saved["params"], group["params"], strict=True):
             entry = given["state"].get(index, given["state"].get(str(index)))
             if entry is not None:
+                _check_shapes(where, index, entry, optimizer._state_shapes(param))
                 state[param] = {
                     key: _own(value, param, optimizer._state_dtype(param), key)
                     for key, value in entry.items()
                 }
-    for group, saved in zip(optimizer.param_groups, given["param_groups"], strict=True):
-        group.update({k: v for k, v in saved.items() if k != "params"})
+    for group, options in zip(optimizer.param_groups, new_options, strict=True):
+        group.update(options)
     own.clear()
     own.update(state)
+
+
+def _check_shapes(
+    where: str, index: int, entry: dict[str, Any], shapes: dict[str, tuple[int, ...]]
+) -> None:
+    """Raises DataError unless one parameter's state, if there is any, has these tensors."""
+    for name, shape in shapes.items() if entry else ():
+        if name not in entry:
+            raise DataError(
+                f"{where}: the state of parameter {index} lacks {name}; it has "
+                f"{', '.join(map(str, entry))}. It is the state of a parameter of another rank, "
+                "or of another kind of optimizer."
+            )
+        if tuple(np.shape(entry[name])) != shape:
+            raise DataError(
+                f"{where}: {name} of parameter {index} has shape {tuple(np.shape(entry[name]))}; "
+                f"this parameter needs {shape}"
+            )
 
 
 def _own(value: Any, param: Tensor, dtype: dtypes.DType, key: Any) -> Any:
@@ -99,13 +124,44 @@ def _own(value: Any, param: Tensor, dtype: dtypes.DType, key: Any) -> Any:
     if isinstance(value, dict):
         return {k: _own(v, param, dtype, k) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_own(v, param, dtype, key) for v in value)
+        return _sequence(value, [_own(v, param, dtype, key) for v in value])
     if not isinstance(value, Tensor) and not hasattr(value, "shape"):
         return value
     host = on_host(value)
     if dtypes.is_floating(host.dtype) and key != "step":
         host = host.astype(dtype)
     return Tensor(param.backend.from_numpy(host), param.backend)
+
+
+def _sequence(like: Any, items: list[Any]) -> Any:
+    """The items as a list or tuple of the same type; a named tuple takes them one by one."""
+    return type(like)(*items) if hasattr(like, "_fields") else type(like)(items)
+
+
+def options_of(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
+    """The options of a saved group, copied (a tensor lr is nobody else's); absent switches have
+    their defaults, and PyTorch's tensors of one element are numbers."""
+    switches = {name: _switch(optimizer, name) for name in optimizer.defaults if name not in saved}
+    return {**switches, **{k: _option(v) for k, v in saved.items() if k != "params"}}
+
+
+def _option(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return _sequence(value, [_option(each) for each in value])
+    foreign = hasattr(value, "detach") and not isinstance(value, Tensor)
+    return value.item() if foreign and value.numel() == 1 else copy.deepcopy(value)
+
+
+def _switch(optimizer: Optimizer, name: str) -> Any:
+    """False or None where that is the default of an option that is no number; else `...`.
+
+    Optimizers get new switches, which states saved before do not have.
+    """
+    own = optimizer.defaults[name]
+    known = inspect.signature(type(optimizer)).parameters.get(name)
+    default = own if known is None or known.default is known.empty else known.default
+    number = isinstance(own, (int, float)) and not isinstance(own, bool)
+    return default if not number and (default is None or default is False) else ...
 
 
 def _check_layout(where: str, given: Any) -> None:
@@ -126,7 +182,11 @@ def check_groups(where: str, optimizer: Optimizer, groups: Any) -> None:
                 f"{where}: group {i} has {len(saved['params'])} parameters in the state, "
                 f"{len(group['params'])} in this optimizer"
             )
-        lacking = [name for name in optimizer.defaults if name not in saved]
+        lacking = [
+            name
+            for name in optimizer.defaults
+            if name not in saved and _switch(optimizer, name) is ...
+        ]
         if lacking:
             raise DataError(
                 f"{where}: group {i} of the state lacks {', '.join(lacking)}; "

@@ -204,7 +204,7 @@ class LBFGS(Optimizer):
         if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
             raise DataError(f"{where}: expected a dict with the keys 'state' and 'param_groups'")
         checkpoint.check_groups(where, self, state_dict["param_groups"])
-        options = {k: v for k, v in state_dict["param_groups"][0].items() if k != "params"}
+        options = checkpoint.options_of(self, state_dict["param_groups"][0])
         self._check_group(options)
         saved = state_dict["state"]
         entry = dict(saved.get(0, saved.get("0", {})))

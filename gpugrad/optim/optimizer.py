@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -89,6 +89,10 @@ class Optimizer(HookMethods):
     def _state_dtype(self, param: Tensor) -> DType:
         """Of floating tensors that are loaded into the state of a subclass with its own step."""
         return param.dtype
+
+    def _state_shapes(self, param: Tensor) -> dict[str, tuple[int, ...]]:
+        """Shapes that loaded state must have, of a subclass with its own step that knows them."""
+        return {}
 
     def _first_clock(self, group: Group) -> dict[str, float]:
         """Names and first values of what a step moves on: the count of steps, and more."""
@@ -204,7 +208,7 @@ class Optimizer(HookMethods):
                 loss = closure()
         for group, plan in zip(self.param_groups, self._plans, strict=True):
             if plan.waiting:
-                _admit(plan, list(self._first_clock(group).values()))
+                _admit(plan, group, self._first_clock)
             self._step_group(group, plan)
         return loss
 
@@ -265,7 +269,8 @@ class Optimizer(HookMethods):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on where another optimizer of the same kind stood: options, counts and state.
 
-        Raises DataError, changing nothing, when groups or shapes do not fit.
+        Raises DataError, changing nothing, when groups or shapes do not fit (the shapes in the
+        state of a class of your own are yours to check); ArgumentError for options out of range.
         """
         if type(self)._launch is Optimizer._launch:
             checkpoint.load_own(self, state_dict, self._own_state)
@@ -305,8 +310,9 @@ def _named(name: str, pairs: list[Any]) -> Group:
     return {"params": [p for _, p in pairs], "param_names": [name for name, _ in pairs]}
 
 
-def _admit(plan: Plan, clock: Sequence[float]) -> None:
-    """Parameters with their first gradient get buckets of their own, with this clock."""
+def _admit(plan: Plan, group: Group, first_clock: Callable[[Group], dict[str, float]]) -> None:
+    """Parameters with their first gradient get buckets of their own, with the group's first clock;
+    it is asked for only then, as it may be read from the device."""
     ready: dict[Any, list[Tensor]] = {}
     waiting = []
     for p in plan.waiting:
@@ -315,6 +321,7 @@ def _admit(plan: Plan, clock: Sequence[float]) -> None:
         else:
             ready.setdefault((p.backend.device, p.dtype), []).append(p)
     plan.waiting = waiting
+    clock = list(first_clock(group).values()) if ready else []
     for params in ready.values():
         bucket = Bucket(params, {}, len(clock))
         bucket.set_clock(clock)

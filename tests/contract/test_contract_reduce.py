@@ -21,6 +21,7 @@ from contract_tools import (
     wide,
 )
 
+from gpugrad import backends
 from gpugrad import dtype as dtypes
 from gpugrad.backends import Backend, reference
 from gpugrad.errors import ArgumentError
@@ -220,6 +221,70 @@ def test_scan_logaddexp_of_nothing_and_of_far_apart(backend: Backend, dtype: str
     """exp(-inf) = 0 adds nothing; exp of 1e4 alone would overflow."""
     for x in ([-np.inf] * 40, [-1e4, 1e4, -1e4, 1e4], [0.0, -1e4, -np.inf, 0.0], [1e4] * 3):
         hold_scan(backend, "logaddexp", np.array(x, dtypes.as_dtype(dtype)), "contiguous")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        [0] + [1e10] * 7,
+        [1e-30] + [1e10] * 6,
+        [1e-10] * 4 + [1e10] * 4,
+        [0] + [10] * 127,
+        [0] + [-1e3] * 800,
+        [1e-30] * 9 + [1e30] * 9,
+    ],
+    ids=["0 x 1e70", "1e-30 x 1e60", "1e-40 x 1e40", "0 x 1e127", "0 x 1e2400", "1e-270 x 1e270"],
+)
+@pytest.mark.parametrize("length", [40, 1000, 40000])
+def test_scan_prod_of_far_apart(backend: Backend, start: list[float], length: int) -> None:
+    """No part's product comes out where no prefix does: in a warp's row, a block's, parts."""
+    x = np.ones((2, max(length, len(start))), np.float32)
+    x[1, : len(start)] = start
+    expected = np.cumprod(wide(x), axis=-1)
+    error = scan_error("prod", x, expected)
+    for placed in (backend.from_numpy(x), backend.from_numpy(np.ascontiguousarray(x.T)).T):
+        check(backend, backend.kernels.scan("prod", placed), expected, error, "float32")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("length", [40, 1000, 40000])
+def test_scan_prod_overflow(backend: Backend, dtype: str, length: int) -> None:
+    """What overflowed becomes 0 with a 0 alone, and an infinite element makes that NaN."""
+    large = float(2**15)
+    x = np.full((1, length), large, dtypes.as_dtype(dtype))
+    x[0, [length - 6, length - 3]] = 0, np.inf
+    with np.errstate(over="ignore"):
+        expected = np.cumprod(wide(x[:, : length - 6]), axis=-1).astype(x.dtype)
+    got = backend.to_numpy(backend.kernels.scan("prod", backend.from_numpy(x))).astype(np.float64)
+    np.testing.assert_array_equal(got[:, : length - 6], expected.astype(np.float64))
+    assert np.isnan(got[0, -3:]).all()
+    if length == 40 or str(backend.device) != "cpu":  # which multiplies in order: inf 0 = NaN
+        assert (got[0, -6:-3] == 0).all()
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_scan_sum_in_double(lines: bool) -> None:
+    """On cpu, partial sums neither overflow nor lose what is small beside them."""
+    kernels = backends.get("cpu").kernels
+    x = np.full((8, 100_000), 0.1, np.float32)
+    x[0, :8] = [-3e38, 3e38, 3e38, -3e38] * 2
+    expected = np.cumsum(x, axis=-1, dtype=np.float64)
+    placed = np.ascontiguousarray(x.T).T if lines else x
+    np.testing.assert_allclose(kernels.scan("sum", placed), expected, rtol=2**-24)
+    np.testing.assert_allclose(kernels.scan("sum", placed[1:3]), expected[1:3], rtol=2**-24)
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "max", "min", "any", "all", "argmax"])
+def test_bools_of_any_bytes(name: str) -> None:
+    """frombuffer, view and DLPack give bools whose bytes are neither 0 nor 1."""
+    kernels = backends.get("cpu").kernels
+    x = np.full((2, 20000), 2, np.uint8)
+    x[0, 5::7], x[1, 3] = 255, 0
+    for axes in ((0,), (1,), (0, 1)):
+        odd, plain = x.view(bool), x != 0
+        np.testing.assert_array_equal(
+            kernels.reduce(name, odd, axes, False), reference.reduce(name, plain, axes, False)
+        )
 
 
 def test_scan_logaddexp_needs_floats(backend: Backend) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from ... import dtype as dtypes
-from ...autograd.function import Function, describe
+from ...autograd.function import describe
 from ...errors import ArgumentError, DTypeError, ShapeError
 from ...tensor import Tensor
-from ..operands import axes, axis, check_tensor
-from ..reduction import amax, amin, restored
-from .host import attempt, constant, from_host, host, matrices
+from ..norms import norm_of_vectors
+from ..operands import axis, check_tensor
+from ..reduction import amax, amin
+from .host import attempt, from_host, host, matrices
 from .inverse import inv_ex
 from .lu import first_zero
 from .spectral import svdvals
@@ -35,23 +36,6 @@ def _floating(name: str, A: Any, dtype: Any) -> Tensor:
     return x.to(wanted)
 
 
-class Euclidean(Function):
-    """y = sqrt(sum x^2) over axes;  dx = dy x / y, and 0 where y = 0."""
-
-    def forward(self, x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
-        self.dims = dims
-        k = self.kernels
-        y = k.unary("sqrt", k.reduce("sum", k.unary("square", x), dims, keepdim))
-        self.save(x, y)
-        return y
-
-    def backward(self, dy: Tensor) -> Any:
-        x, y = self.saved
-        zero = y.detach() == 0
-        share = (dy / y.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
-        return x * restored(share, x.shape, self.dims)
-
-
 def vector_norm(
     x: Tensor, ord: float = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
@@ -64,38 +48,7 @@ def vector_norm(
     given = _floating(name, x, dtype)
     if isinstance(ord, str) or not isinstance(ord, (int, float, np.number)):
         raise DTypeError(f"{name}: ord must be a number, not {ord!r}.")
-    dims = axes(name, dim, given.ndim)
-    nothing = not given.numel() and (not dims or any(given.shape[d] == 0 for d in dims))
-    if nothing and (ord < 0 or ord == math.inf):
-        raise ShapeError(f"{name}: the norm of order {ord} of nothing is not defined.")
-    wide = given.to(dtypes.accumulation(given.dtype))
-    return _vector_norm(wide, float(ord), dims, keepdim).to(given.dtype)
-
-
-def _vector_norm(x: Tensor, ord: float, dims: tuple[int, ...], keepdim: bool) -> Tensor:
-    if ord == 2 and dims:
-        y: Tensor = Euclidean.apply(x, dims=dims, keepdim=keepdim)
-        return y
-    size = x.abs()
-    if not dims:
-        return size if ord != 0 else (x.detach() != 0).to(x.dtype) + constant(x)
-    if ord == math.inf:
-        return amax(size, dims, keepdim)
-    if ord == -math.inf:
-        return amin(size, dims, keepdim)
-    if ord == 0:
-        return (x.detach() != 0).to(x.dtype).sum(dims, keepdim) + constant(x).sum(dims, keepdim)
-    if ord == 1:
-        return size.sum(dims, keepdim)
-    if ord < 2:  # the slope at 0 is infinite (ord < 1), or 0
-        zero = x.detach() == 0
-        powers = size.masked_fill(zero, 1.0) ** ord
-        total = powers.masked_fill(zero, 0.0 if ord > 0 else math.inf).sum(dims, keepdim)
-    else:
-        total = (size**ord).sum(dims, keepdim)
-    zero = total.detach() == 0  # the root's slope is infinite there; PyTorch gives 0
-    root = total.masked_fill(zero, 1.0)
-    return (root ** (1 / ord)).masked_fill(zero, 0.0 if ord > 0 else math.inf)
+    return norm_of_vectors(name, given, float(ord), dim, keepdim)
 
 
 _ORDERS = (2, -2, 1, -1, math.inf, -math.inf)
