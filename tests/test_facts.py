@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -18,13 +16,6 @@ def test_kinds(dtype: np.dtype) -> None:
     assert gg.is_floating_point(x) == x.is_floating_point() == gg.is_floating(dtype)
     assert x.is_signed() == gg.is_signed(x) == (dtype not in (gg.bool, gg.uint8))
     assert not (gg.is_complex(x) or x.is_complex() or x.is_sparse or x.is_quantized or x.is_meta)
-
-
-def test_can_cast_is_pytorchs() -> None:
-    torch = pytest.importorskip("torch")
-    for a, b in itertools.product(DTYPES, DTYPES):
-        theirs = torch.can_cast(*(getattr(torch, d.name) for d in (a, b)))
-        assert gg.can_cast(a, b) == theirs, (a, b)
 
 
 def test_is_nonzero() -> None:

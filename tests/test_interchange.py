@@ -265,18 +265,3 @@ def test_a_cuda_array_goes_to_its_backend(monkeypatch: pytest.MonkeyPatch) -> No
     x = gg.from_dlpack(source)
     assert seen == [source] and x.device == gg.Device("cuda:1")
     assert x.__dlpack_device__() is not None
-
-
-# ---- with PyTorch --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
-def test_pytorch_both_ways(dtype: Any) -> None:
-    torch = pytest.importorskip("torch")
-    theirs = torch.tensor([[0, 1], [1, 1]]).to(getattr(torch, dtype.name))
-    ours = gg.from_dlpack(theirs.mT)
-    assert ours.dtype == dtype and ours.tolist() == theirs.mT.tolist() and ours.stride() == (1, 2)
-    back = torch.from_dlpack(ours)
-    assert back.dtype == theirs.dtype and back.data_ptr() == theirs.data_ptr()
-    ours.zero_()
-    assert not theirs.any() and not back.any()

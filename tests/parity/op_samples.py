@@ -12,7 +12,7 @@ itself with, forward and gradients; and the inputs it must refuse. A test file l
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -273,6 +273,13 @@ def check_in_place(operation: Operation, dtype: torch.dtype = torch.float64) -> 
 def in_place(listed: list[Operation]) -> list[Operation]:
     """The operations that have an in-place method."""
     return [operation for operation in listed if operation.info.inplace_variant]
+
+
+def of_dtypes(
+    listed: list[Operation], dtypes: Sequence[torch.dtype]
+) -> list[tuple[Operation, torch.dtype]]:
+    """The operations beside each of the dtypes that PyTorch has samples of."""
+    return [(each, dtype) for each in listed for dtype in dtypes if dtype in each.info.dtypes]
 
 
 def refusing(listed: list[Operation]) -> list[Operation]:

@@ -160,9 +160,6 @@ def test_matmul(device: str) -> None:
 
 @pytest.mark.parametrize("descending", [False, True])
 def test_sort(descending: bool, device: str) -> None:
-    if device != "cpu" and not can_sort(device):
-        pytest.skip(f"the module of {device} that is installed has no sort")
-
     @examples(40 if device == "cpu" else 12)
     @given(strided(shapes(4, 1)), st.data())
     def check(x: Strided, data: Any) -> None:
@@ -175,14 +172,6 @@ def test_sort(descending: bool, device: str) -> None:
         assert_result(y, np.take_along_axis(wide(values), order, dim), x.dtype)
 
     check()
-
-
-def can_sort(device: str) -> bool:
-    try:
-        gg.sort(gg.ones(2, device=device))
-    except (AttributeError, NotImplementedError, gg.errors.GpugradError):
-        return False
-    return True
 
 
 @pytest.mark.parametrize("name", ["gather", "scatter", "scatter_add"])
