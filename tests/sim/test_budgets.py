@@ -6,11 +6,11 @@ schedule: a budget is the figure, rounded up, and 1 is the best there is.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from sim import build, counters
+from sim import counters
+from sim.budgets import Cases, run_cases
 
 SOURCES = ["softmax", "cross_entropy", "reduce", "optim", "optim_adaptive", "norm_scale", "random"]
 SOURCES += ["elementwise", "copy", "gemm_problem", "gemm_hopper"]
@@ -97,15 +97,8 @@ SLACK = {"requests": 0.15, "sectors": 0.01, "wavefronts": 0, "reads": 0.005, "wr
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, counters.Counts]:
-    folder = tmp_path_factory.mktemp("budgets")
-    kernels = [build.CSRC / "kernels" / f"{name}.cu" for name in SOURCES]
-    host = [build.HERE / "main.cpp", build.HERE / "budgets.cpp"]
-    host += (build.CSRC / "core").glob("*.cpp")
-    program: Path = build.program("counters", "budgets", kernels, folder, host)
-    status, output = build.run(program, timeout=300)
-    assert status == 0, output
-    return counters.read(program, output)
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Cases:
+    return run_cases(tmp_path_factory, "budgets", SOURCES)
 
 
 def figures(counts: counters.Counts, kernel: str) -> dict[str, float]:
@@ -120,7 +113,7 @@ def figures(counts: counters.Counts, kernel: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=lambda b: f"{b.case}-{b.kernel}")
-def test_kernel_keeps_its_budget(cases: dict[str, counters.Counts], budget: Budget) -> None:
+def test_kernel_keeps_its_budget(cases: Cases, budget: Budget) -> None:
     counts, kernel = cases[budget.case], budget.kernel
     names = sorted(counts.launches)
     assert counts.of(kernel, space="global"), f"{kernel} did not run; {budget.case} ran {names}"
@@ -131,5 +124,5 @@ def test_kernel_keeps_its_budget(cases: dict[str, counters.Counts], budget: Budg
         assert limit is None or used <= limit + SLACK[what], message
 
 
-def test_every_case_has_a_budget(cases: dict[str, counters.Counts]) -> None:
+def test_every_case_has_a_budget(cases: Cases) -> None:
     assert set(cases) == {budget.case for budget in BUDGETS}

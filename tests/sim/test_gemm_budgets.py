@@ -6,10 +6,8 @@ counts are exact and do not depend on the schedule.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from sim import build, counters
+from sim.budgets import Cases, run_cases
 
 CASES = {
     **dict.fromkeys(("f16_nn", "f16_nt", "f16_tn", "f16_tt"), (128, "MmaM16N8K16<gg::f16>")),
@@ -26,19 +24,12 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, counters.Counts]:
-    folder = tmp_path_factory.mktemp("gemm_budgets")
-    kernels = [*(build.CSRC / "kernels").glob("gemm*.cu"), build.CSRC / "kernels" / "copy.cu"]
-    host = [build.HERE / "main.cpp", build.HERE / "budgets_gemm.cpp"]
-    host += (build.CSRC / "core").glob("*.cpp")
-    program: Path = build.program("counters", "budgets", kernels, folder, host)
-    status, output = build.run(program, timeout=300)
-    assert status == 0, output
-    return counters.read(program, output)
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Cases:
+    return run_cases(tmp_path_factory, "budgets_gemm", ["gemm*", "copy"])
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_no_conflicts_and_whole_sectors(cases: dict[str, counters.Counts], case: str) -> None:
+def test_no_conflicts_and_whole_sectors(cases: Cases, case: str) -> None:
     counts, (columns, arithmetic) = cases[case], CASES[case]
     names = [name for name in counts.launches if name.startswith("gemm_mma<")]
     assert len(names) == 1, f"{case} ran {sorted(counts.launches)}"
@@ -49,5 +40,5 @@ def test_no_conflicts_and_whole_sectors(cases: dict[str, counters.Counts], case:
         assert ratio == 1, f"{case}: {space} {ratio:.3f}\n{counts.worst(space, names[0])}"
 
 
-def test_every_case_is_held(cases: dict[str, counters.Counts]) -> None:
+def test_every_case_is_held(cases: Cases) -> None:
     assert set(cases) == set(CASES)

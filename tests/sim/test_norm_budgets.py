@@ -7,25 +7,10 @@ coefficients count each time, though caches have them.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
-
 import pytest
-from sim import build, counters
+from sim.budgets import Budget, Cases, check, run_cases
 
 SOURCES = ["layer_norm", "layer_norm_grad", "batch_norm", "batch_norm_grad"]
-
-
-class Budget(NamedTuple):
-    """What a kernel may use in a case."""
-
-    case: str
-    kernel: str  #: its name begins so
-    reads: float  #: bytes for each byte of the images that are read at the least
-    writes: float | None = 1  #: bytes for each byte of those written; None: no image
-    sectors: float = 1  #: of 32 bytes, for each one that the bytes would fill
-    wavefronts: float = 1  #: of shared memory, for each one without bank conflicts
-
 
 BUDGETS = [
     # x once, weight and bias with it; rows too long for shared memory: x twice.
@@ -51,39 +36,16 @@ BUDGETS = [
     Budget("groups_last_f16", "norm_rows<gg::f16>", 1.25, sectors=1.12),
 ]
 
-#: Statistics of rows and channels are written beside the images.
-SLACK = 0.01
-
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, counters.Counts]:
-    folder = tmp_path_factory.mktemp("norm_budgets")
-    kernels = [build.CSRC / "kernels" / f"{name}.cu" for name in SOURCES]
-    host = [build.HERE / "main.cpp", build.HERE / "budgets_norm.cpp"]
-    host += (build.CSRC / "core").glob("*.cpp")
-    program: Path = build.program("counters", "budgets", kernels, folder, host)
-    status, output = build.run(program, timeout=300)
-    assert status == 0, output
-    return counters.read(program, output)
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Cases:
+    return run_cases(tmp_path_factory, "budgets_norm", SOURCES)
 
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=lambda b: f"{b.case}-{b.kernel}")
-def test_kernel_keeps_its_budget(cases: dict[str, counters.Counts], budget: Budget) -> None:
-    counts, kernel = cases[budget.case], budget.kernel
-    names = sorted(counts.launches)
-    assert counts.of(kernel, space="global"), f"{kernel} did not run; {budget.case} ran {names}"
-    used = {
-        "reads": counts.bytes("load", kernel) / counts.notes["read"],
-        "writes": counts.bytes("store", kernel) / counts.notes["written"],
-        "sectors": counts.ratio("global", kernel),
-        "wavefronts": counts.ratio("shared", kernel),
-    }
-    for what, figure in used.items():
-        limit = getattr(budget, what)
-        lines = counts.worst("shared" if what == "wavefronts" else "global", kernel)
-        message = f"{budget.case}: {kernel}: {what} {figure:.3f}, allowed {limit}\n{lines}"
-        assert limit is None or figure <= limit + SLACK, message
+def test_kernel_keeps_its_budget(cases: Cases, budget: Budget) -> None:
+    check(cases, budget)
 
 
-def test_every_case_has_a_budget(cases: dict[str, counters.Counts]) -> None:
+def test_every_case_has_a_budget(cases: Cases) -> None:
     assert set(cases) == {budget.case for budget in BUDGETS}
