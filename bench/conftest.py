@@ -7,13 +7,15 @@ once more in turns with each rival; the ratios of those medians are the table at
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from duel import Duel, Timer, Work, summary, table
+from duel import NOT_COUNTED, Cost, Duel, Timer, Work, summary, table
+from facts import facts
 from rivals import torch_module
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -34,7 +36,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=0.5,
         help="of the rounds' times that counts: 0.5, the median; less on a machine that others use",
     )
-    parser.addoption("--ratios", default=None, help="also write the table of ratios to this file")
+    parser.addoption(
+        "--results",
+        type=Path,
+        help="also write the ratios to SUITE.json in this folder, with versions and clocks "
+        "(performance.py makes README's table of them)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,16 +58,18 @@ def device(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def compare(
-    benchmark: Any, device: str, request: pytest.FixtureRequest
-) -> Callable[[Work, dict[str, Work]], None]:
-    """compare(ours, {"rival": theirs}): records ours, and a duel with each rival."""
+def compare(benchmark: Any, device: str, request: pytest.FixtureRequest) -> Callable[..., None]:
+    """compare(ours, {"rival": theirs}, cost): records ours, and a duel with each rival."""
 
-    def run(ours: Work, rivals: dict[str, Work]) -> None:
+    def run(ours: Work, rivals: dict[str, Work], cost: Cost = NOT_COUNTED) -> None:
         timer = Timer(device, request.config.getoption("--quantile"))
         benchmark.pedantic(ours, rounds=15, iterations=timer.calls_per_round(ours))
         name = request.node.name.removeprefix("test_")
-        duels = [timer.duel(name, ours, rival, theirs) for rival, theirs in rivals.items()]
+        suite = request.path.stem.removeprefix("test_")
+        duels = [
+            Duel(name, rival, *timer.duel(ours, theirs), suite, cost)
+            for rival, theirs in rivals.items()
+        ]
         benchmark.extra_info["duels"] = [duel.as_dict() for duel in duels]
         _duels.extend(duels)
 
@@ -73,8 +82,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     text = f"{table(_duels)}\n\n{summary(_duels)}"
     terminalreporter.section("ratios (above 1: gpugrad is faster; medians, interleaved, one run)")
     terminalreporter.write_line(text)
-    path = terminalreporter.config.getoption("--ratios")
-    if path:
-        Path(path).write_text(text + "\n")
+    config = terminalreporter.config
+    if folder := config.getoption("--results"):
+        write_results(folder, config.getoption("--device"))
     if not HAS_TORCH:
         terminalreporter.write_line("PyTorch is not installed: no ratios against it")
+
+
+def write_results(folder: Path, device: str) -> None:
+    """SUITE.json for each suite that ran: what it was measured on, and each duel."""
+    folder.mkdir(parents=True, exist_ok=True)
+    known = facts(device)
+    for suite in dict.fromkeys(duel.suite for duel in _duels):
+        found = [duel.as_dict() for duel in _duels if duel.suite == suite]
+        text = json.dumps({**known, "duels": found}, indent=1)
+        (folder / f"{suite}.json").write_text(text + "\n")

@@ -15,22 +15,49 @@ ROUND_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a call computes and moves at least; 0 where nobody counts it."""
+
+    flop: float = 0.0
+    bytes: float = 0.0
+
+    def rate(self, seconds: float) -> str:
+        """TFLOP/s, or GB/s, or nothing."""
+        if self.flop:
+            return f"{self.flop / seconds / 1e12:.4g} TFLOP/s"
+        return f"{self.bytes / seconds / 1e9:.4g} GB/s" if self.bytes else ""
+
+
+NOT_COUNTED = Cost()
+
+
+@dataclass(frozen=True)
 class Duel:
-    """Medians (or another quantile) in seconds per call; ratio > 1 means we are faster."""
+    """Medians (or another quantile) in seconds per call; ratio > 1 means we are faster.
+
+    suite: the file that measures it, without "test_".
+    """
 
     name: str
     rival: str
     ours: float
     theirs: float
+    suite: str = ""
+    cost: Cost = NOT_COUNTED
 
     @property
     def ratio(self) -> float:
         return self.theirs / self.ours
 
     @property
+    def short(self) -> str:
+        """Its parameters, where it has any: "layer[lenet_1-fprop]" is lenet_1-fprop."""
+        return self.name.partition("[")[2][:-1] or self.name
+
+    @property
     def overhead(self) -> bool:
         """Is it Python's share that is measured, on a few elements?"""
-        return self.name.startswith(("forward", "chain"))
+        return self.suite == "overhead"
 
     def as_dict(self) -> dict[str, object]:
         return {**asdict(self), "ratio": self.ratio}
@@ -61,14 +88,14 @@ class Timer:
             calls = max(calls + 1, int(calls * min(8.0, 1.2 * ROUND_SECONDS / max(spent, 1e-9))))
         return calls
 
-    def duel(self, name: str, ours: Work, rival: str, theirs: Work, rounds: int = 15) -> Duel:
-        """Rounds of ours and theirs in turns; the typical time of both."""
+    def duel(self, ours: Work, theirs: Work, rounds: int = 15) -> tuple[float, float]:
+        """Rounds of ours and theirs in turns; the typical time of both, in seconds per call."""
         calls = self.calls_per_round(ours), self.calls_per_round(theirs)
         times: tuple[list[float], list[float]] = ([], [])
         for _ in range(rounds):
             times[0].append(self.seconds(ours, calls[0]))
             times[1].append(self.seconds(theirs, calls[1]))
-        return Duel(name, rival, self.typical(times[0]), self.typical(times[1]))
+        return self.typical(times[0]), self.typical(times[1])
 
 
 def geometric_mean(duels: list[Duel]) -> float:
@@ -101,7 +128,7 @@ def table(duels: list[Duel]) -> str:
     lines = [f"{'':{width}}  {'gpugrad':>12}  {'rival':>12}  ratio"]
     lines += [
         f"{duel.name:{width}}  {duel.ours * 1e6:9.1f} us  {duel.theirs * 1e6:9.1f} us"
-        f"  {duel.ratio:5.2f}  {duel.rival}"
+        f"  {duel.ratio:5.2f}  {duel.rival}  {duel.cost.rate(duel.ours)}".rstrip()
         for duel in duels
     ]
     return "\n".join(lines)

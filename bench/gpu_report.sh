@@ -3,16 +3,18 @@
 # network.
 #
 #   bash bench/gpu_report.sh            # every part that has no result for this commit yet
-#   bash bench/gpu_report.sh tests      # or: build facts memcheck racecheck bench lab
+#   bash bench/gpu_report.sh tests      # or: build facts memcheck racecheck lab, or a suite of bench/
 #
 # Each part takes less than ten minutes and leaves its file in bench/results/<gpu>/, with commit,
-# versions and clocks in facts.json. Needs nvcc, Python 3.11 or newer with CuPy and the packages of
-# pyproject.toml. COMMIT names the commit where there is no git.
+# versions and clocks; `python bench/performance.py` then writes README's table. Needs nvcc, Python
+# 3.11 or newer with CuPy and the packages of pyproject.toml. COMMIT names the commit where there is
+# no git.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
-commit=${COMMIT:-$(git rev-parse --short HEAD)}
+export COMMIT=${COMMIT:-$(git rev-parse --short HEAD)}
+suites=$(cd bench && ls test_*.py | sed "s/test_\(.*\)\.py/\1/")
 gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1 | tr ' ' '-' | tr -cd '[:alnum:]-')
 results=bench/results/$gpu
 site=build/gpu-report
@@ -27,8 +29,7 @@ part_build() {
 }
 
 part_facts() {
-  "$python" bench/facts.py "$commit" > "$results/facts.json"
-  cat "$results/facts.json"
+  "$python" bench/facts.py --device cuda | tee "$results/facts.json"
 }
 
 part_tests() {
@@ -46,9 +47,10 @@ sanitize() {
 part_memcheck() { sanitize memcheck; }
 part_racecheck() { sanitize racecheck; }
 
-part_bench() {
-  "$python" -m pytest bench --device cuda --benchmark-json "$results/bench.json" \
-    --ratios "$results/ratios.txt" 2>&1 | tee "$results/bench.txt"
+# bench/test_<suite>.py
+part_suite() {
+  "$python" -m pytest "bench/test_$1.py" --device cuda --results="$results" \
+    2>&1 | tee "$results/$1.txt"
 }
 
 # The ladder at 4096 cubed in turns with cuBLAS; also leaves bench/results/lab_<gpu>.json, and its
@@ -57,15 +59,15 @@ part_lab() {
   "$python" bench/lab/run.py --all --device cuda --write --table 2>&1 | tee "$results/lab.txt"
 }
 
-for part in "${@:-build facts tests memcheck racecheck bench lab}"; do
+for part in "${@:-build facts tests memcheck racecheck $suites lab}"; do
   for name in $part; do
-    done_mark=$results/.done-$name-$commit
+    done_mark=$results/.done-$name-$COMMIT
     if [ $# -eq 0 ] && [ "$name" != build ] && [ -e "$done_mark" ]; then
-      echo "== $name: done for $commit"
+      echo "== $name: done for $COMMIT"
       continue
     fi
     echo "== $name"
-    "part_$name"
+    if [ -e "bench/test_$name.py" ]; then part_suite "$name"; else "part_$name"; fi
     touch "$done_mark"
   done
 done

@@ -1,8 +1,6 @@
-"""Text: training steps of recurrent and attention classifiers, attention and embedding alone.
+"""Text: training steps of recurrent and attention classifiers, and embedding alone.
 
-The rival is PyTorch, on the GPU its fastest attention (it chooses) and cuDNN's recurrence.
-`test_attention_memory` shows that the memory of attention grows with the number of tokens, not with
-its square.
+The rival is PyTorch, on a GPU with cuDNN's recurrence.
 
 A classifier that reads the last step alone sends gradients through 200 steps that fade until they
 are subnormal numbers. Processors are slow at those, and PyTorch leaves them be; so each is also
@@ -11,34 +9,18 @@ timed with the mean over all steps, where none are.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from memory import forget_largest, largest_resident
-from rivals import torch_module
+from rivals import against, libraries, torch_module
 
 import gpugrad as gg
 
 Step = Callable[[], object]
 
 VOCABULARY = 10_000
-
-
-def libraries() -> dict[str, Any]:
-    """gpugrad, and PyTorch where it is installed: both spell the code below alike."""
-    torch = torch_module()
-    return {"gpugrad": gg} if torch is None else {"gpugrad": gg, "PyTorch": torch}
-
-
-def against(steps: dict[str, Step], compare: Callable[[Step, dict[str, Step]], None]) -> None:
-    compare(steps.pop("gpugrad"), steps)
 
 
 @pytest.fixture(autouse=True)
@@ -157,59 +139,6 @@ def test_transformer_step(compare, device: str, heads: int) -> None:
     against(steps, compare)
 
 
-# ---- attention ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Attention:
-    """q, k and v [batch, tokens, heads, size], seen as [batch, heads, tokens, size]."""
-
-    batch: int
-    heads: int
-    tokens: int
-    size: int
-    causal: bool = False
-    dropout: float = 0.0
-
-
-ATTENTION = {
-    "512": Attention(8, 8, 512, 64),
-    "512_causal": Attention(8, 8, 512, 64, causal=True),
-    "128_size64": Attention(16, 4, 128, 64),
-    "128_size32": Attention(16, 8, 128, 32),
-    "128_dropout": Attention(16, 4, 128, 64, dropout=0.1),
-    "2048_causal": Attention(1, 8, 2048, 64, causal=True),
-}
-
-
-def attention_step(library: Any, a: Attention, backward: bool, device: str) -> Step:
-    rng = np.random.default_rng(0)
-    shape = (a.batch, a.tokens, a.heads, a.size)
-    arrays = [rng.standard_normal(shape).astype(np.float32) for _ in range(4)]
-    q, k, v, dy = (library.tensor(x, device=device).transpose(1, 2) for x in arrays)
-    for x in (q, k, v):
-        x.requires_grad_(backward)
-    attend = library.nn.functional.scaled_dot_product_attention
-
-    def step() -> None:
-        y = attend(q, k, v, dropout_p=a.dropout, is_causal=a.causal)
-        if backward:
-            y.backward(dy)
-            q.grad = k.grad = v.grad = None
-
-    return step
-
-
-@pytest.mark.parametrize("part", ["forward", "both"])
-@pytest.mark.parametrize("name", ATTENTION)
-def test_attention(compare, device: str, name: str, part: str) -> None:
-    steps = {
-        rival: attention_step(library, ATTENTION[name], part == "both", device)
-        for rival, library in libraries().items()
-    }
-    against(steps, compare)
-
-
 # ---- embedding ---------------------------------------------------------------------------------
 
 TABLES = {"lstm": (10_000, 100, (32, 200)), "gpt2": (50_257, 768, (8, 512))}
@@ -241,51 +170,3 @@ def test_embedding(compare, device: str, name: str, part: str) -> None:
         for rival, library in libraries().items()
     }
     against(steps, compare)
-
-
-# ---- memory ------------------------------------------------------------------------------------
-
-TOKENS = (512, 1024, 2048, 4096)
-
-
-def attention_memory(tokens: int, device: str) -> int:
-    """Bytes that attention with its gradient adds, at its peak, to a process that has run one."""
-    small = Attention(1, 4, 64, 64)
-    attention_step(gg, small, True, device)()
-    step = attention_step(gg, Attention(1, 4, tokens, 64), True, device)
-    if device == "cuda":
-        import cupy
-
-        pool = cupy.get_default_memory_pool()
-        before = pool.total_bytes()
-        step()
-        return pool.total_bytes() - before
-    forget_largest()
-    before = largest_resident()
-    step()
-    return largest_resident() - before
-
-
-def test_attention_memory(device: str, capsys) -> None:
-    """Each length in a process of its own. Twice the tokens: about twice the memory, not four times
-    (beside what a process rounds up to)."""
-    needed = []
-    for tokens in TOKENS:
-        command = [sys.executable, __file__, str(tokens), device]
-        folder = Path(__file__).parent
-        run = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=True)
-        needed.append(int(run.stdout))
-    with capsys.disabled():
-        sizes = ", ".join(
-            f"{tokens}: {size / 2**20:.1f} MiB" for tokens, size in zip(TOKENS, needed, strict=True)
-        )
-        matrix = 4 * 4 * TOKENS[-1] ** 2 / 2**20
-        print(f"\n  peak memory of attention and its gradient, {sizes}")
-        print(f"  (the matrix of scores alone would be {matrix:.0f} MiB at {TOKENS[-1]})")
-    slack = 8 << 20
-    for less, more in pairwise(needed):
-        assert more <= 2 * less + slack
-
-
-if __name__ == "__main__":
-    print(attention_memory(int(sys.argv[1]), sys.argv[2]))
