@@ -1,52 +1,34 @@
 // Python bindings of the kernel contract. Compiled once for each native module: the module's name
 // is GG_MODULE (_cuda, _sim or _cpu), and everything else follows from ops.h.
 //
-// Arguments are positional in the order of ops.h (a pybind11 call by position costs 0.2 us, by
-// keyword three times that). `stream` is an integer, arrays are NumPy arrays (CuPy arrays for
-// _cuda) or None, functors are named by str, as in core/functors.h, and
-// structures are tuples of their fields.
+// Arguments are positional in the order of ops.h. `stream` is an integer, arrays are NumPy arrays
+// (CuPy arrays for _cuda) or None, functors are named by str, as in core/functors.h, and structures
+// are tuples of their fields.
 
-#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
 
-#include "bind_casters.h"
+#include "bind_call.h"
 #include "ops.h"
 
 #if defined(GG_SIM)
 #include "sim/schedule.h"
 #elif defined(GG_CPU)
+#include "cpu/engine.h"
 #include "cpu/memory.h"
+#include "cpu/terms.h"
 #endif
 
 namespace py = pybind11;
 using namespace gg;
-
-/// A raw operation with its stream first, as an integer; the rest is bound as declared. The GIL is
-/// free while it runs.
-template <class R, class... Args>
-static auto on_stream(R (*operation)(Stream, Args...)) {
-  return [operation](uintptr_t stream, Args... args) -> R {
-    const py::gil_scoped_release nogil;
-    return operation(reinterpret_cast<Stream>(stream), args...);
-  };
-}
-
-template <class R, class... Args, class... Names>
-static void bind(py::module_& m, const char* name, R (*operation)(Stream, Args...),
-                 Names... names) {
-  static_assert(sizeof...(Args) == sizeof...(Names));
-  m.def(name, on_stream(operation), py::arg("stream"), py::arg(names)...);
-}
+using gg::binding::bind;
 
 #if !defined(GG_CPU)
 static void bind_array_operations(py::module_& m) {
   bind(m, "fill", fill, "y", "value");
   bind(m, "gemm", gemm, "a", "b", "y", "epilogue", "precision", "workspace");
-  m.def("gemm_workspace", &gemm_workspace, py::arg("a"), py::arg("b"), py::arg("y"),
-        py::arg("precision"));
+  bind(m, "gemm_workspace", gemm_workspace, "a", "b", "y", "precision");
   bind(m, "nonzero", nonzero, "mask", "y", "workspace");
-  m.def("nonzero_workspace", &nonzero_workspace, py::arg("mask"));
+  bind(m, "nonzero_workspace", nonzero_workspace, "mask");
   bind(m, "search_sorted", search_sorted, "rows", "x", "right", "y");
 }
 #endif
@@ -57,10 +39,10 @@ static void bind_functions(py::module_& m) {
   bind(m, "copy", copy, "x", "y");
   bind(m, "where", where, "c", "a", "b", "y");
   bind(m, "reduce", reduce, "op", "x", "y", "workspace");
-  m.def("reduce_workspace", &reduce_workspace, py::arg("op"), py::arg("x"), py::arg("y"));
+  bind(m, "reduce_workspace", reduce_workspace, "op", "x", "y");
   bind(m, "scan", scan, "op", "x", "y");
   bind(m, "sort", sort, "x", "descending", "y", "index", "workspace");
-  m.def("sort_workspace", &sort_workspace, py::arg("x"));
+  bind(m, "sort_workspace", sort_workspace, "x");
   bind(m, "gather", gather, "x", "indices", "y", "flag");
   bind(m, "softmax", softmax, "x", "y", "axis", "log");
   bind(m, "softmax_grad", softmax_grad, "dy", "y", "dx", "axis", "log");
@@ -69,20 +51,17 @@ static void bind_functions(py::module_& m) {
   bind(m, "cross_entropy_grad", cross_entropy_grad, "dloss", "x", "target", "weight", "lse", "dx",
        "ignore_index", "label_smoothing");
   bind(m, "scatter", scatter, "op", "values", "indices", "x", "workspace", "flag");
-  m.def("scatter_workspace", &scatter_workspace, py::arg("indices"), py::arg("x"));
+  bind(m, "scatter_workspace", scatter_workspace, "indices", "x");
 }
 
 static void bind_convolutions(py::module_& m) {
   bind(m, "conv_fprop", conv_fprop, "x", "w", "y", "window", "epilogue", "precision", "workspace");
-  m.def("conv_fprop_workspace", &conv_fprop_workspace, py::arg("x"), py::arg("w"), py::arg("y"),
-        py::arg("window"), py::arg("precision"));
+  bind(m, "conv_fprop_workspace", conv_fprop_workspace, "x", "w", "y", "window", "precision");
   bind(m, "conv_dgrad", conv_dgrad, "dy", "w", "dx", "window", "epilogue", "precision",
        "workspace");
-  m.def("conv_dgrad_workspace", &conv_dgrad_workspace, py::arg("dy"), py::arg("w"), py::arg("dx"),
-        py::arg("window"), py::arg("precision"));
+  bind(m, "conv_dgrad_workspace", conv_dgrad_workspace, "dy", "w", "dx", "window", "precision");
   bind(m, "conv_wgrad", conv_wgrad, "x", "dy", "dw", "window", "precision", "workspace");
-  m.def("conv_wgrad_workspace", &conv_wgrad_workspace, py::arg("x"), py::arg("dy"), py::arg("dw"),
-        py::arg("window"), py::arg("precision"));
+  bind(m, "conv_wgrad_workspace", conv_wgrad_workspace, "x", "dy", "dw", "window", "precision");
 }
 
 static void bind_images(py::module_& m) {
@@ -101,55 +80,51 @@ static void bind_norms(py::module_& m) {
        "eps");
   bind(m, "layer_norm_grad", layer_norm_grad, "dy", "x", "weight", "mean", "rstd", "dsum", "dx",
        "dweight", "dbias", "workspace");
-  m.def("layer_norm_grad_workspace", &layer_norm_grad_workspace, py::arg("x"), py::arg("dweight"),
-        py::arg("dbias"));
+  bind(m, "layer_norm_grad_workspace", layer_norm_grad_workspace, "x", "dweight", "dbias");
   bind(m, "group_norm", group_norm, "x", "weight", "bias", "y", "mean", "rstd", "eps");
   bind(m, "group_norm_grad", group_norm_grad, "dy", "x", "weight", "mean", "rstd", "dx", "dweight",
        "dbias", "workspace");
-  m.def("group_norm_grad_workspace", &group_norm_grad_workspace, py::arg("x"), py::arg("rstd"));
+  bind(m, "group_norm_grad_workspace", group_norm_grad_workspace, "x", "rstd");
   bind(m, "batch_norm_stats", batch_norm_stats, "x", "mean", "rstd", "running_mean", "running_var",
        "momentum", "eps", "workspace");
-  m.def("batch_norm_stats_workspace", &batch_norm_stats_workspace, py::arg("x"));
+  bind(m, "batch_norm_stats_workspace", batch_norm_stats_workspace, "x");
   bind(m, "batch_norm_apply", batch_norm_apply, "x", "mean", "rstd", "weight", "bias", "residual",
        "act", "y");
   bind(m, "batch_norm_grad", batch_norm_grad, "dy", "x", "y", "mean", "rstd", "weight", "act",
        "fixed", "dx", "dweight", "dbias", "dresidual", "workspace");
-  m.def("batch_norm_grad_workspace", &batch_norm_grad_workspace, py::arg("x"));
+  bind(m, "batch_norm_grad_workspace", batch_norm_grad_workspace, "x");
 }
 
 static void bind_text(py::module_& m) {
   bind(m, "embedding", embedding, "weight", "index", "y", "flag");
   bind(m, "embedding_grad", embedding_grad, "dy", "index", "row", "scale", "dweight", "padding",
        "by_count", "workspace");
-  m.def("embedding_grad_workspace", &embedding_grad_workspace, py::arg("index"),
-        py::arg("dweight"));
+  bind(m, "embedding_grad_workspace", embedding_grad_workspace, "index", "dweight");
   bind(m, "embedding_renorm", embedding_renorm, "weight", "index", "max_norm", "ord", "workspace",
        "flag");
-  m.def("embedding_renorm_workspace", &embedding_renorm_workspace, py::arg("weight"),
-        py::arg("index"));
+  bind(m, "embedding_renorm_workspace", embedding_renorm_workspace, "weight", "index");
   bind(m, "embedding_bag", embedding_bag, "weight", "index", "offsets", "scale", "mode", "padding",
        "y", "bag", "count", "winner", "flag");
   bind(m, "recurrent", recurrent, "cell", "gates", "w", "bias", "projection", "h0", "c0", "lengths",
        "reverse", "precision", "y", "hn", "cn", "saved", "workspace");
-  m.def("recurrent_workspace", &recurrent_workspace, py::arg("cell"), py::arg("gates"),
-        py::arg("w"), py::arg("projection"), py::arg("saved"));
+  bind(m, "recurrent_workspace", recurrent_workspace, "cell", "gates", "w", "projection", "saved");
   bind(m, "recurrent_grad", recurrent_grad, "cell", "dy", "dhn", "dcn", "w", "projection", "h0",
        "c0", "lengths", "reverse", "precision", "y", "saved", "dgates", "dinner", "doutput", "dh0",
        "dc0", "workspace");
-  m.def("recurrent_grad_workspace", &recurrent_grad_workspace, py::arg("cell"), py::arg("dgates"),
-        py::arg("w"), py::arg("projection"));
+  bind(m, "recurrent_grad_workspace", recurrent_grad_workspace, "cell", "dgates", "w",
+       "projection");
   bind(m, "rotary", rotary, "x", "cos", "sin", "interleaved", "inverse", "y");
   bind(m, "sample", sample, "logits", "temperature", "top_k", "top_p", "state", "call", "y",
        "workspace");
-  m.def("sample_workspace", &sample_workspace, py::arg("logits"));
+  bind(m, "sample_workspace", sample_workspace, "logits");
 }
 
 static void bind_attention(py::module_& m) {
   bind(m, "attention", attention, "q", "k", "v", "options", "precision", "o", "lse", "workspace");
-  m.def("attention_workspace", &attention_workspace, py::arg("q"), py::arg("k"), py::arg("o"));
+  bind(m, "attention_workspace", attention_workspace, "q", "k", "o");
   bind(m, "attention_grad", attention_grad, "d_o", "q", "k", "v", "o", "lse", "options",
        "precision", "dq", "dk", "dv", "dbias", "workspace");
-  m.def("attention_grad_workspace", &attention_grad_workspace, py::arg("q"), py::arg("k"));
+  bind(m, "attention_grad_workspace", attention_grad_workspace, "q", "k");
 }
 
 static void bind_random(py::module_& m) {
@@ -180,8 +155,10 @@ static void bind_optimizers(py::module_& m) {
   bind(m, "lion_step", lion_step, "params", "grads", "m", "hyper", "ticket", "beta1", "beta2",
        "weight_decay", "maximize");
   bind(m, "global_norm", global_norm, "xs", "ord", "norm", "workspace");
-  m.def("global_norm_workspace", &global_norm_workspace, py::arg("xs"));
+  bind(m, "global_norm_workspace", global_norm_workspace, "xs");
   bind(m, "scale", scale, "xs", "factor");
+  bind(m, "unscale", unscale, "xs", "scale", "found");
+  bind(m, "update_scale", update_scale, "scale", "good", "found", "growth", "backoff", "interval");
 }
 
 #if defined(GG_CPU)
@@ -199,6 +176,8 @@ static void bind_memory(py::module_& m) {
   m.def("own_numpy_memory", &own_numpy_memory);
   m.def("keep_memory", &keep_memory, py::arg("limit"));
   m.def("kept_memory", &kept_memory);
+  m.def("memory_counts", &memory_counts);
+  m.def("reset_memory_peaks", &reset_memory_peaks);
 }
 #endif
 
@@ -230,6 +209,10 @@ PYBIND11_MODULE(GG_MODULE, m) {
   bind_optimizers(m);
 #if defined(GG_CPU)
   bind_memory(m);
+  bind(m, "sum_of", sum_of, "f", "x", "centre", "y", "workspace");
+  bind(m, "sum_of_workspace", sum_of_workspace, "x", "y");
+  if (!add_engine(m.def_submodule("_engine", "csrc/cpu/engine.cpp documents it").ptr()))
+    throw py::error_already_set();
 #endif
 #if defined(GG_SIM)
   m.def("set_schedule", &sim::set_schedule, py::arg("order"), py::arg("async_mode"),

@@ -11,13 +11,26 @@ tensor([2., 4., 6.])
 from __future__ import annotations
 
 import importlib
+import os
 from math import inf, nan, pi
 from typing import TYPE_CHECKING, Any
 
 from ml_dtypes import finfo
 from numpy import iinfo
 
-from . import autograd, backends, errors, ops
+from . import amp, autograd, backends, errors, holders, ops
+from .amp import (
+    GradScaler,
+    autocast,
+    clear_autocast_cache,
+    get_autocast_dtype,
+    is_autocast_available,
+    is_autocast_cache_enabled,
+    is_autocast_enabled,
+    set_autocast_cache_enabled,
+    set_autocast_dtype,
+    set_autocast_enabled,
+)
 from .autograd import (
     detect_nan,
     enable_grad,
@@ -74,6 +87,7 @@ from .dtype import (
 )
 from .dtype import bool_ as bool
 from .dtype import promote as promote_types
+from .errors import OutOfMemoryError
 from .memory_format import (
     MemoryFormat as memory_format,
 )
@@ -89,7 +103,23 @@ from .ranges import arange, eye, linspace, logspace, tril_indices, triu_indices
 from .tensor import Tensor, is_tensor, numel
 
 if TYPE_CHECKING:
-    from . import cuda, data, func, linalg, models, nn, optim, special, text, train, utils, vision
+    from . import (
+        cuda,
+        data,
+        func,
+        linalg,
+        models,
+        nn,
+        optim,
+        profiler,
+        special,
+        text,
+        train,
+        utils,
+        vision,
+    )
+    from .graphs import capture
+    from .profiler import profile
     from .serialization import load, save
 
 __version__ = "0.1.0"
@@ -105,13 +135,19 @@ _MODULES = (
     "models",
     "nn",
     "optim",
+    "profiler",
     "special",
     "text",
     "train",
     "utils",
     "vision",
 )
-_FROM_SERIALIZATION = ("load", "save")
+_FUNCTIONS = {
+    "capture": ".graphs",
+    "load": ".serialization",
+    "profile": ".profiler",
+    "save": ".serialization",
+}
 _COMPLEX = ("complex", "polar", "cfloat", "cdouble", "complex64", "complex128", "view_as_real")
 
 
@@ -119,8 +155,8 @@ def __getattr__(name: str) -> Any:
     """Upper floors are imported when they are first asked for."""
     if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
-    if name in _FROM_SERIALIZATION:
-        value = getattr(importlib.import_module(".serialization", __name__), name)
+    if name in _FUNCTIONS:
+        value = getattr(importlib.import_module(_FUNCTIONS[name], __name__), name)
         globals()[name] = value
         return value
     hint = "; tensors are real" if name in _COMPLEX else ""
@@ -128,4 +164,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES, *_FROM_SERIALIZATION])
+    return sorted([*globals(), *_MODULES, *_FUNCTIONS])
+
+
+if os.environ.get("GPUGRAD_DEBUG"):
+    importlib.import_module(".debug", __name__).begin()

@@ -14,7 +14,11 @@ from collections.abc import Sequence
 
 from gpugrad.cli_text import add_finetune, add_generate, add_pretrain, add_text_training
 from gpugrad.cli_values import (
+    NO_CAPTURE,
     OPTIMIZER_NAMES,
+    PRECISION,
+    PRECISIONS,
+    PROFILE,
     not_negative,
     positive,
     positive_int,
@@ -111,11 +115,7 @@ def _add_training(parser: argparse.ArgumentParser, name: str, models: str, data:
     add("--optimizer", metavar="NAME", help=OPTIMIZER_NAMES)
     add("--weight-decay", type=not_negative, help="weight decay")
     add("--schedule", choices=["cosine", "constant", "triangle"], help="of the learning rate")
-    add(
-        "--precision",
-        choices=["exact", "high", "tf32"],
-        help="of float32 products on a GPU (gpugrad.set_matmul_precision)",
-    )
+    add("--precision", choices=PRECISIONS, help=PRECISION)
     add(
         "--config",
         metavar="NAME=VALUE",
@@ -126,6 +126,8 @@ def _add_training(parser: argparse.ArgumentParser, name: str, models: str, data:
     )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--seed", type=seed, default=0, help="equal seeds give equal bits (default: %(default)s)")
+    add("--no-capture", dest="capture", action="store_const", const=False, help=NO_CAPTURE)
+    add("--profile", metavar="FILE", nargs="?", const="", help=PROFILE)
     add("--data", metavar="DIR", help=data)
     add("--output", metavar="FILE", help=f"model file (default: {name}-MODEL.safetensors)")
     add("--checkpoint", metavar="FILE", help="written after each epoch, to resume from")

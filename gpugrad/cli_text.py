@@ -6,7 +6,11 @@ import argparse
 from collections.abc import Callable
 
 from gpugrad.cli_values import (
+    NO_CAPTURE,
     OPTIMIZER_NAMES,
+    PRECISION,
+    PRECISIONS,
+    PROFILE,
     count,
     not_negative,
     positive,
@@ -130,7 +134,7 @@ def _add_options(
     add("--optimizer", metavar="NAME", help=OPTIMIZER_NAMES)
     add("--weight-decay", type=not_negative, help="weight decay")
     add("--schedule", choices=["cosine", "constant", "triangle"], help="of the learning rate")
-    add("--precision", choices=["exact", "high", "tf32"], help="of float32 products on a GPU")
+    add("--precision", choices=PRECISIONS, help=PRECISION)
     add(
         "--config",
         metavar="NAME=VALUE",
@@ -141,6 +145,8 @@ def _add_options(
     )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--seed", type=seed, default=0, help="equal seeds give equal bits (default: %(default)s)")
+    add("--no-capture", dest="capture", action="store_const", const=False, help=NO_CAPTURE)
+    add("--profile", metavar="FILE", nargs="?", const="", help=PROFILE)
     add("--output", metavar="DIR", help=f"the model's folder (default: {output})")
     add("--checkpoint", metavar="FILE", help="written after each epoch, to resume from")
     add("--resume", metavar="FILE", help="go on from this checkpoint, and keep it up to date")

@@ -10,6 +10,11 @@ from collections.abc import Callable
 OPTIMIZER_NAMES = "adam, adamw, sgd, rmsprop, adagrad, adadelta, adamax, nadam, radam, lion or lamb"
 """Of gpugrad.train.recipe.OPTIMIZERS, which is imported by the commands alone: it takes a while."""
 
+PRECISIONS = ("exact", "high", "tf32", "bf16", "fp16")
+PRECISION = "of float32 products on a GPU; or the half type of autocast"
+PROFILE = "print where 20 steps spend their time; FILE (.json) also gets a trace"
+NO_CAPTURE = "on a GPU, launch the kernels of a step one by one, not as a CUDA graph"
+
 
 def setting(text: str) -> tuple[str, object]:
     """ "name=value" as (name, value): a Python number, list, ... where it is one, else a string."""

@@ -23,12 +23,20 @@ class DeviceError(GpugradError):
     """A device is missing, mixed, or cannot run this build."""
 
 
+class OutOfMemoryError(DeviceError, MemoryError):
+    """A device has no room for an array."""
+
+
 class GraphError(GpugradError):
     """The autograd graph cannot do what was asked: freed, changed in place, or cut."""
 
 
 class CheckpointError(GraphError):
     """A checkpointed function did something else when backward ran it again."""
+
+
+class CaptureError(GpugradError):
+    """A step cannot be captured, or a call does not fit the captured one."""
 
 
 class IndexOutOfRangeError(GpugradError, IndexError):

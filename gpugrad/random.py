@@ -18,6 +18,7 @@ from . import backends
 from . import dtype as dtypes
 from .backends import Array, Backend
 from .errors import ArgumentError
+from .recording import NOW
 from .tensor import Tensor
 
 DEFAULT_SEED = 0
@@ -78,11 +79,21 @@ class Generator:
         self._restart(*state.tolist())
 
     def _restart(self, seed: int, base: int, call: int) -> None:
+        if NOW.recording is not None:
+            NOW.recording.refuse(
+                "the random stream starts anew", "Seed it before the step, which draws on from it."
+            )
         self._seed, self._base, self._call = seed, base, call
         self._states = {}  # new arrays, never changed ones: a backward may still need the old
 
     def draw(self, backend: Backend) -> tuple[Array, int]:
         """What the kernels need for the next draw: the state on the device, and its number."""
+        if NOW.recording is not None:
+            return NOW.recording.draw(self, backend)
+        return self.next_draw(backend)
+
+    def next_draw(self, backend: Backend) -> tuple[Array, int]:
+        """`draw`, of which no recording is told."""
         state = self._states.get(backend)
         if state is None:
             state = backend.from_numpy(np.array([self._seed, self._base], np.int64))
@@ -108,8 +119,8 @@ class _Default:
     def of(self, backend: Backend) -> Generator:
         generator = self.generators.get(backend)
         if generator is None:
-            generator = Generator().manual_seed(self.seed)
-            self.generators[backend] = generator
+            generator = self.generators[backend] = Generator()
+            generator._seed = self.seed
         return generator
 
     def manual_seed(self, seed: int) -> None:

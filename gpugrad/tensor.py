@@ -15,7 +15,7 @@ import numpy as np
 
 from . import backends, display
 from . import dtype as dtypes
-from .backends import Array, Backend
+from .backends import Array, Backend, engine
 from .device import Device
 from .dtype import DType
 from .errors import (
@@ -66,7 +66,7 @@ class VersionCounter:
         return [v for v in found if v is not None]
 
 
-class Tensor(TensorMethods):
+class Tensor(TensorMethods, engine.TensorBase):
     """An n-dimensional array on a device, which can require gradients. Made by ``gg.tensor``.
 
     ``data`` is the raw array (NumPy's on cpu and sim, CuPy's on cuda), ``backend`` computes with
@@ -74,19 +74,9 @@ class Tensor(TensorMethods):
     Names, semantics and defaults are PyTorch's.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_accumulator",
-        "_grad",
-        "_hooks",
-        "_is_view",
-        "_requires_grad",
-        "_versions",
-        "backend",
-        "data",
-        "grad_fn",
-    )
+    __slots__ = ("__weakref__",)
 
+    # Slots of TensorBase, which also gives their first values (csrc/cpu/engine.cpp).
     data: Array
     backend: Backend
     _grad: Tensor | None
@@ -97,23 +87,6 @@ class Tensor(TensorMethods):
     _accumulator: Any
     _is_view: bool
     _keeps_values = False  # True where a new `data` array holds the same values
-
-    def __init__(self, data: Array, backend: Any = 0, requires_grad: bool = False) -> None:
-        if backend.__class__ is int:  # Tensor([1, 2]), Tensor(2, 3)
-            raise TypeError(
-                "Tensor(...) takes a raw array and its backend.\n"
-                "  Of numbers, lists and arrays make a tensor with gg.tensor(...), of sizes with "
-                "gg.empty(...)."
-            )
-        self.data = data
-        self.backend = backend
-        self._grad = None
-        self.grad_fn = None
-        self._requires_grad = requires_grad
-        self._versions = None
-        self._hooks = None
-        self._accumulator = None
-        self._is_view = False
 
     # ---- what it is ------------------------------------------------------------------------
 

@@ -7,9 +7,11 @@ backend (memory, copies, the index flag, errors), not CuPy. On a GPU tests/contr
 from __future__ import annotations
 
 import sys
+import time
+import weakref
 from contextlib import nullcontext
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from gpugrad import backends, nn
 from gpugrad import dtype as dtypes
 from gpugrad.backends import cuda, native
 from gpugrad.device import Device
-from gpugrad.errors import ArgumentError, DeviceError, IndexOutOfRangeError
+from gpugrad.errors import ArgumentError, DeviceError, IndexOutOfRangeError, OutOfMemoryError
 
 
 @pytest.mark.parametrize(
@@ -62,8 +64,56 @@ class FakeArray(np.ndarray):
         return np.array(self, subok=False)
 
 
+class FakePool:
+    """CuPy's memory pool: blocks are multiples of 512 bytes, freed ones are kept."""
+
+    def __init__(self) -> None:
+        self.used, self.total, self.asked, self.given_back = 0, 0, 0, 0
+
+    def add(self, array: FakeArray) -> None:
+        size = (array.nbytes + 511) // 512 * 512
+        self.used += size
+        self.total = max(self.total, self.used)
+        weakref.finalize(array, self.remove, size)
+
+    def remove(self, size: int) -> None:
+        self.used -= size
+
+    def used_bytes(self) -> int:
+        self.asked += 1
+        return self.used
+
+    def total_bytes(self) -> int:
+        return self.total
+
+    def n_free_blocks(self) -> int:
+        return int(self.total > self.used)
+
+    def free_all_blocks(self) -> None:
+        self.given_back += 1
+        self.total = self.used
+
+
+class FakeEvent:
+    """Of a GPU whose clock is the host's."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def record(self, stream: Any) -> None:
+        self.at = time.perf_counter()
+
+
 class FakeGpu(nullcontext):  # type: ignore[type-arg]
+    """An H200, as its driver tells."""
+
     compute_capability = "90"
+    attributes: ClassVar[dict[str, int]] = {
+        "MemoryClockRate": 3_201_000,
+        "GlobalMemoryBusWidth": 6144,
+        "ClockRate": 1_980_000,
+        "MultiProcessorCount": 132,
+    }
     error: Exception | None = None
 
     def synchronize(self) -> None:
@@ -80,13 +130,24 @@ class FakeCupy:
             getDeviceCount=self.device_count,
             CUDARuntimeError=CudaRuntimeError,
             memGetInfo=lambda: (1 << 30, 1 << 31),
+            getDeviceProperties=lambda index: {"name": b"NVIDIA H200"},
         )
+        self.pool, self.capturing = FakePool(), False
+        self.ranges: list[str] = []
+        self.pushed: list[str] = []
         self.cuda = SimpleNamespace(
             runtime=runtime,
             Device=lambda index: self.gpu,
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemory),
-            get_current_stream=lambda: SimpleNamespace(ptr=0),
+            get_current_stream=lambda: SimpleNamespace(ptr=0, is_capturing=lambda: self.capturing),
+            Event=FakeEvent,
+            get_elapsed_time=lambda first, last: 1e3 * (last.at - first.at),
+            nvtx=SimpleNamespace(RangePush=self.push, RangePop=lambda: self.ranges.pop()),
         )
+
+    def push(self, name: str) -> None:
+        self.ranges.append(name)
+        self.pushed.append(name)
 
     def device_count(self) -> int:
         if isinstance(self.count, Exception):
@@ -97,10 +158,12 @@ class FakeCupy:
         assert isinstance(shape, tuple)
         if np.dtype(dtype).itemsize * int(np.prod(shape)) > self.limit:
             raise OutOfMemory
-        return np.empty(shape, dtype).view(FakeArray)
+        y = np.empty(shape, dtype).view(FakeArray)
+        self.pool.add(y)
+        return y
 
-    def get_default_memory_pool(self) -> Any:
-        return SimpleNamespace(used_bytes=lambda: 3 << 20, free_bytes=lambda: 1 << 20)
+    def get_default_memory_pool(self) -> FakePool:
+        return self.pool
 
 
 @pytest.fixture(params=[1, 2], ids=["one GPU", "two GPUs"])
@@ -176,12 +239,14 @@ def test_sizes_are_asked_of_the_right_gpu(
 
 
 def test_out_of_memory(backend: cuda.CudaBackend) -> None:
-    with pytest.raises(DeviceError) as caught:
+    x = backend.empty((512, 512), dtypes.float32)
+    with pytest.raises(OutOfMemoryError) as caught:
         backend.empty((1024, 1024), dtypes.float32)
     text = str(caught.value)
-    assert "out of memory: 4.0 MiB for an array of shape (1024, 1024), float32" in text
-    assert "3.0 MiB used, 1.0 MiB cached" in text and "1024 of 2048 MiB free" in text
-    assert "free_all_blocks" in text
+    assert "out of memory on cuda:0: 4.0 MiB for an array of shape (1024, 1024), float32" in text
+    assert "1.0 MiB are in use (at most 1.0 MiB were), 0.0 MiB cached in 0 blocks" in text
+    assert "1024.0 MiB of 2048.0 MiB are free" in text and "empty_cache" in text
+    assert backend.owns(x)
 
 
 def test_a_failed_kernel_is_a_device_error(backend: cuda.CudaBackend) -> None:

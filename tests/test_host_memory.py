@@ -171,4 +171,4 @@ def test_the_limit_while_others_allocate() -> None:
 def test_the_summary_tells() -> None:
     x = gg.ones(MEGABYTE)
     del x
-    assert "4 MB of freed arrays kept" in gg.cuda.memory_summary("cpu")
+    assert "kept free  4.0 MiB in 1 blocks" in gg.cuda.memory_summary("cpu")

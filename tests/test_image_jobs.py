@@ -358,7 +358,9 @@ def test_resume_for_other_epochs(cifar: str, capsys: Capture) -> None:
     assert "c: its triangle schedule was planned for 2 epochs, not 3" in text
 
 
-def test_the_setting_of_precision_is_put_back(cifar: str) -> None:
+@pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
+def test_the_setting_of_precision_is_put_back(cifar: str, precision: str) -> None:
     before = gg.get_matmul_precision()
-    assert train("cifar10", cifar, "mlp", "--epochs", "1", "--precision", "tf32") == 0
+    assert train("cifar10", cifar, "mlp", "--epochs", "1", "--precision", precision) == 0
     assert gg.get_matmul_precision() == before
+    assert not gg.is_autocast_enabled("cpu")

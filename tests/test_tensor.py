@@ -87,6 +87,13 @@ def test_what_cannot_be_a_tensor() -> None:
     assert not hasattr(gg.ones(2), "__cuda_array_interface__")
 
 
+def test_reshape_takes_its_sizes_once() -> None:
+    x = gg.ones(6)
+    assert x.reshape(shape=(3, 2)).shape == x.reshape(3, 2).shape == (3, 2)
+    with pytest.raises(ArgumentError, match="reshape: sizes are given twice"):
+        x.reshape(2, 3, shape=(3, 2))
+
+
 def test_filled_and_ranges() -> None:
     assert gg.zeros(2, 3).shape == gg.ones((2, 3)).shape == gg.empty([2, 3]).shape == (2, 3)
     assert gg.full((2,), 7).dtype == gg.int64 and gg.full((2,), True).dtype == gg.bool

@@ -272,6 +272,32 @@ def test_resume_gives_the_same_bits(tmp_path: Path) -> None:
     assert (tmp_path / "part").read_bytes() != b""
 
 
+@pytest.mark.parametrize("half", [gg.bfloat16, gg.float16])
+def test_autocast(tmp_path: Path, half: gg.DType) -> None:
+    """The model runs in the half type, parameters stay float32; the scale is in the checkpoint."""
+    seen: list[Any] = []
+    path = tmp_path / "c"
+    whole, loader = make(autocast=half, clip=1.0)
+    whole.scaler.set_growth_interval(4)
+    whole.model.register_forward_hook(lambda module, x, y: seen.append(y.dtype))
+    assert whole.fit(loader, 3)["accuracy"] > 0.9
+    assert set(seen) == {half} and {p.dtype for p in whole.model.parameters()} == {gg.float32}
+    assert whole.scaler.is_enabled() == (half == gg.float16)
+
+    first, loader = make(hooks=[train.Checkpoint(path)], autocast=half, clip=1.0)
+    first.scaler.set_growth_interval(4)
+    first.fit(loader, 1)
+    second, loader = make(hooks=[train.Checkpoint(path)], autocast=half, clip=1.0)
+    train.resume(second, path)
+    second.fit(loader, 3)
+    assert second.scaler.state_dict() == whole.scaler.state_dict()
+    older = gg.load(path)
+    del older["scaler"]  # as files before it was in them
+    gg.save(older, tmp_path / "older")
+    train.resume(make(hooks=[train.Checkpoint(path)], autocast=half)[0], tmp_path / "older")
+    assert bits(second) == bits(whole)
+
+
 def test_resume_refuses_what_does_not_fit(tmp_path: Path) -> None:
     trainer, loader = make([train.Checkpoint(tmp_path / "c", every=2)])
     trainer.fit(loader, 1)

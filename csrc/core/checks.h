@@ -3,8 +3,6 @@
 
 #include <cstdint>
 #include <initializer_list>
-#include <stdexcept>
-#include <string>
 #include <type_traits>
 
 #include "core/array.h"
@@ -14,72 +12,69 @@ namespace gg {
 struct f16;   // device/types.h
 struct bf16;  // device/types.h
 
-// ---- text ------------------------------------------------------------------------------------
+// ---- errors ----------------------------------------------------------------------------------
 
-inline void append(std::string& text, const char* s) {
-  text += s;
-}
-inline void append(std::string& text, const std::string& s) {
-  text += s;
-}
-inline void append(std::string& text, DType t) {
-  text += dtype_name(t);
-}
-inline void append(std::string& text, bool b) {
-  text += b ? "true" : "false";
+/// Prints as Python prints shapes: "(2, 3)", "(4,)", "()".
+struct ShapeText {
+  const int64_t* shape;
+  int ndim;
+};
+
+inline ShapeText shape_text(const int64_t* shape, int ndim) {
+  return {shape, ndim};
 }
 
-template <class N, std::enable_if_t<std::is_arithmetic_v<N>, int> = 0>
-void append(std::string& text, N number) {
-  text += std::to_string(number);
+inline ShapeText shape_text(const Array& a) {
+  return {a.shape, a.ndim};
 }
 
-/// "(2, 3)", "(4,)", "()": as Python prints shapes.
-inline std::string shape_text(const int64_t* shape, int ndim) {
-  std::string text = "(";
-  for (int i = 0; i < ndim; i++) {
-    text += std::to_string(shape[i]);
-    if (ndim == 1 || i + 1 < ndim) text += i + 1 < ndim ? ", " : ",";
+class Part;
+
+/// Throws std::invalid_argument: the operation, a colon, the parts.
+[[noreturn]] void fail(const char* op, std::initializer_list<Part> parts);
+
+/// A part of an error's text, which refers to what it was made of. Every file checks arguments, so
+/// nothing here is a template that need not be, and std::string stays out.
+class Part {
+ public:
+  Part(const char* text) : kind_(Kind::text) { value_.text = text; }
+  Part(bool b) : Part(b ? "true" : "false") {}
+  Part(DType t) : kind_(Kind::dtype) { value_.dtype = t; }
+  Part(double d) : kind_(Kind::real) { value_.real = d; }
+  Part(ShapeText s) : kind_(Kind::shape) { value_.shape = s; }
+  Part(const Array& a) : kind_(Kind::array) { value_.array = &a; }  // "float32 (2, 3)", or "none"
+  Part(const Operand& a) : Part(a.array) {
+    if (a.is_scalar()) *this = "a number";
   }
-  return text + ")";
-}
-
-inline std::string shape_text(const Array& a) {
-  return shape_text(a.shape, a.ndim);
-}
-
-/// "float32 (2, 3)", or "none".
-inline void append(std::string& text, const Array& a) {
-  if (!a) {
-    text += "none";
-    return;
+  template <class N, std::enable_if_t<std::is_integral_v<N>, int> = 0>
+  Part(N number) : kind_(Kind::number) {
+    value_.number = static_cast<int64_t>(number);
   }
-  append(text, a.dtype);
-  text += ' ';
-  text += shape_text(a);
-}
 
-inline void append(std::string& text, const Operand& a) {
-  if (a.is_scalar()) {
-    text += "a number";
-  } else {
-    append(text, a.array);
-  }
-}
+ private:
+  friend void fail(const char* op, std::initializer_list<Part> parts);
+
+  enum class Kind { text, number, real, dtype, shape, array } kind_;
+  union {
+    const char* text;
+    int64_t number;
+    double real;
+    DType dtype;
+    ShapeText shape;
+    const Array* array;
+  } value_;
+};
 
 template <class... Parts>
 [[noreturn]] void fail(const char* op, const Parts&... parts) {
-  std::string text = op;
-  text += ": ";
-  (append(text, parts), ...);
-  throw std::invalid_argument(text);
+  fail(op, {Part(parts)...});
 }
 
 /// GG_CHECK(n == m, "gemm", "inner sizes differ: a ", a, ", b ", b);
-/// Parts are strings, numbers, dtypes, arrays (dtype and shape) and operands.
-#define GG_CHECK(condition, op, ...)               \
-  do {                                             \
-    if (!(condition)) ::gg::fail(op, __VA_ARGS__); \
+/// Parts are texts, numbers, dtypes, shapes, arrays (dtype and shape) and operands.
+#define GG_CHECK(condition, op, ...)                 \
+  do {                                               \
+    if (!(condition)) ::gg::fail(op, {__VA_ARGS__}); \
   } while (0)
 
 // ---- common checks ---------------------------------------------------------------------------
@@ -112,55 +107,18 @@ inline bool broadcasts_to(const Array& a, const Array& y) {
   return true;
 }
 
-inline void check_present(const char* op, const char* name, const Array& a) {
-  GG_CHECK(a, op, name, " is missing");
-}
-
-inline void check_dtype(const char* op, const char* name, const Array& a, DType expected) {
-  GG_CHECK(a && a.dtype == expected, op, name, " must be ", expected, ", got ", a);
-}
-
-inline void check_floating(const char* op, const char* name, const Array& a) {
-  GG_CHECK(a && is_floating(a.dtype), op, name,
-           " must be float16, bfloat16, float32 or float64, got ", a);
-}
-
-inline void check_same_dtype(const char* op, const char* a_name, const Array& a, const char* b_name,
-                             const Array& b) {
-  GG_CHECK(a && b && a.dtype == b.dtype, op, a_name, " and ", b_name, " must have one dtype, got ",
-           a, " and ", b);
-}
-
-inline void check_same_shape(const char* op, const char* a_name, const Array& a, const char* b_name,
-                             const Array& b) {
-  GG_CHECK(a && b && same_shape(a, b), op, a_name, " and ", b_name, " must have one shape, got ", a,
-           " and ", b);
-}
-
-inline void check_shape(const char* op, const char* name, const Array& a,
-                        std::initializer_list<int64_t> expected) {
-  bool same = a && a.ndim == static_cast<int>(expected.size());
-  for (int i = 0; same && i < a.ndim; i++) same = a.shape[i] == expected.begin()[i];
-  GG_CHECK(same, op, name, " must have shape ",
-           shape_text(expected.begin(), static_cast<int>(expected.size())), ", got ", a);
-}
-
-inline void check_contiguous(const char* op, const char* name, const Array& a) {
-  GG_CHECK(a && a.contiguous(), op, name, " must be contiguous (row-major), got ", a,
-           "; pass its contiguous()");
-}
-
-inline void check_broadcasts(const char* op, const char* name, const Array& a, const Array& y) {
-  GG_CHECK(a && broadcasts_to(a, y), op, name, " ", a, " does not broadcast to the output's shape ",
-           shape_text(y));
-}
-
-inline void check_workspace(const char* op, const Array& workspace, int64_t bytes) {
-  if (bytes == 0) return;
-  int64_t given = workspace ? workspace.size() * dtype_size(workspace.dtype) : 0;
-  GG_CHECK(given >= bytes && workspace.contiguous(), op, "workspace must be contiguous and hold ",
-           bytes, " bytes, got ", given, "; ask ", op, "_workspace for the size");
-}
+void check_present(const char* op, const char* name, const Array& a);
+void check_dtype(const char* op, const char* name, const Array& a, DType expected);
+void check_floating(const char* op, const char* name, const Array& a);
+void check_same_dtype(const char* op, const char* a_name, const Array& a, const char* b_name,
+                      const Array& b);
+void check_same_shape(const char* op, const char* a_name, const Array& a, const char* b_name,
+                      const Array& b);
+void check_shape(const char* op, const char* name, const Array& a,
+                 std::initializer_list<int64_t> expected);
+void check_contiguous(const char* op, const char* name, const Array& a);
+void check_broadcasts(const char* op, const char* name, const Array& a, const Array& y);
+void check_workspace(const char* op, const Array& workspace, int64_t bytes);
 
 // ---- dispatch --------------------------------------------------------------------------------
 

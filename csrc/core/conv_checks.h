@@ -1,6 +1,8 @@
 // Checks of the arguments of convolutions, for csrc/cpu and csrc/kernels. Host only.
 #pragma once
 
+#include <cstddef>
+
 #include "core/checks.h"
 #include "ops/images.h"
 
@@ -15,13 +17,13 @@ struct ConvArguments {
 };
 
 inline void check_conv_window(const ConvArguments& a, const ConvWindow& window) {
-  const size_t spatial = static_cast<size_t>(a.x.ndim - 2);
+  const std::size_t spatial = static_cast<std::size_t>(a.x.ndim - 2);
   GG_CHECK(window.stride.size() == spatial && window.padding.size() == spatial &&
                window.dilation.size() == spatial,
            a.op, "stride, padding and dilation must have ", spatial, " numbers each, as ", a.x_name,
            " ", a.x, ", got ", window.stride.size(), ", ", window.padding.size(), " and ",
            window.dilation.size());
-  for (size_t i = 0; i < spatial; i++) {
+  for (std::size_t i = 0; i < spatial; i++) {
     GG_CHECK(window.stride[i] > 0 && window.dilation[i] > 0 && window.padding[i] >= 0, a.op,
              "stride and dilation must be positive and padding not negative, got ",
              window.stride[i], ", ", window.dilation[i], " and ", window.padding[i]);

@@ -152,6 +152,23 @@ GG_HD void update(const RmspropRule<A>& rule, int mask, A g, A& p, A& v, A& avg,
   p -= rule.lr * step;
 }
 
+// ---- scale of the loss -------------------------------------------------------------------------
+
+/// update_scale of ops/updates.h.
+GG_HD void next_scale(float& scale, int& good, bool found, double growth, double backoff,
+                      int64_t interval) {
+  if (found) {
+    scale = static_cast<float>(scale * backoff);
+    good = 0;
+  } else if (good + int64_t{1} == interval) {
+    const float larger = static_cast<float>(scale * growth);
+    if (std::isfinite(larger)) scale = larger;
+    good = 0;
+  } else {
+    good++;
+  }
+}
+
 // ---- norm --------------------------------------------------------------------------------------
 
 enum class NormKind : int { sum, sum_squares, sum_powers, max, min };

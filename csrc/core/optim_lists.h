@@ -21,6 +21,8 @@ struct StepLists {
   const Array& ticket;
   int64_t numbers = 2;  ///< in hyper
 
+  size_t count() const { return grads.size(); }
+
   bool uses(int k) const { return states[k] && !states[k]->empty(); }
 
   /// The mask of core/optim.h.
@@ -31,6 +33,15 @@ struct StepLists {
   A* state(int k, size_t i) const {
     return uses(k) ? (*states[k])[i].template as<A>() : nullptr;
   }
+
+  /// Master weights of parameter i, or null.
+  template <class A>
+  A* master(size_t i) const {
+    return params.size() > count() ? params[count() + i].template as<A>() : nullptr;
+  }
+
+  /// Whether to skip the step: a number on the device, or null.
+  int* skip() const { return ticket.size() == 2 ? ticket.as<int>() + 1 : nullptr; }
 
   DType dtype() const { return params.empty() ? DType::f32 : params[0].dtype; }
 };
@@ -49,13 +60,20 @@ inline void check_lists(const StepLists& lists) {
   check_shape(op, "hyper", lists.hyper, {lists.numbers});
   check_contiguous(op, "hyper", lists.hyper);
   check_dtype(op, "ticket", lists.ticket, DType::i32);
-  GG_CHECK(lists.ticket.size() == 1, op, "ticket must have one element, got ", lists.ticket);
-  const size_t n = lists.params.size();
-  GG_CHECK(lists.grads.size() == n, op, n, " params, but ", lists.grads.size(), " grads");
+  check_contiguous(op, "ticket", lists.ticket);
+  GG_CHECK(lists.ticket.size() == 1 || lists.ticket.size() == 2, op,
+           "ticket must have one or two elements, got ", lists.ticket);
+  const size_t n = lists.count(), given = lists.params.size();
+  GG_CHECK(given == n || given == 2 * n, op, given, " params, but ", n, " grads");
+  GG_CHECK(given == n || accumulation(lists.dtype()) != lists.dtype(), op,
+           "only float16 and bfloat16 have master weights, not ", lists.dtype());
   for (size_t i = 0; i < n; i++) {
     check_floating(op, "params", lists.params[i]);
     check_companion(op, "params", lists.params[i], lists.dtype(), lists.params[i]);
     check_companion(op, "grads", lists.grads[i], lists.dtype(), lists.params[i]);
+    if (given == n) continue;
+    check_companion(op, "master weights", lists.params[n + i], accumulation(lists.dtype()),
+                    lists.params[i]);
   }
   for (int k = 0; k < kStates; k++) {
     if (!lists.uses(k)) continue;
@@ -93,6 +111,25 @@ inline DType check_norm(const Arrays& xs, double ord, const Array& norm) {
   check_dtype("global_norm", "norm", norm, accumulation(dtype));
   GG_CHECK(norm.size() == 1, "global_norm", "norm must have one element, got ", norm);
   return dtype;
+}
+
+inline void check_number(const char* op, const char* name, const Array& a, DType dtype) {
+  check_dtype(op, name, a, dtype);
+  GG_CHECK(a.size() == 1, op, name, " must have one element, got ", a);
+}
+
+inline DType check_unscale(const Arrays& xs, const Array& scale, const Array& found) {
+  check_number("unscale", "scale", scale, DType::f32);
+  check_number("unscale", "found", found, DType::i32);
+  return check_arrays("unscale", xs);
+}
+
+inline void check_update_scale(const Array& scale, const Array& good, const Array& found,
+                               int64_t interval) {
+  check_number("update_scale", "scale", scale, DType::f32);
+  check_number("update_scale", "good", good, DType::i32);
+  check_number("update_scale", "found", found, DType::i32);
+  GG_CHECK(interval > 0, "update_scale", "interval must be above 0, got ", interval);
 }
 
 inline DType check_scale(const Arrays& xs, const Array& factor) {

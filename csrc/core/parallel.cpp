@@ -29,49 +29,89 @@ int configured_threads() {
   return std::min(asked > 0 ? asked : allowed_cpus(), 256);
 }
 
-/// One loop: chunks are handed out by a counter, so an idle thread takes the next.
-struct Loop {
-  int64_t n, chunk, chunks;
-  detail::ChunkFunction function;
-  void* context;
-  std::atomic<int64_t> next{0};
-  int64_t failed_chunk = -1;  // guarded by error_mutex
-  std::exception_ptr error;
-  std::mutex error_mutex;
+constexpr int64_t kMaxShares = 64;
 
-  void work() {
-    for (int64_t c; (c = next.fetch_add(1, std::memory_order_relaxed)) < chunks;) {
-      try {
-        function(context, c * chunk, std::min(n, (c + 1) * chunk));
-      } catch (...) {
-        std::lock_guard lock(error_mutex);
-        if (failed_chunk < 0 || c < failed_chunk)
-          failed_chunk = c, error = std::current_exception();
-      }
+/// Neighbouring chunks of a loop, handed out one by one.
+struct alignas(64) Share {
+  std::atomic<int64_t> next;
+  int64_t end;
+};
+
+/// One loop. Each thread has a share of the chunks, the same one of the next loop over as many:
+/// what it touched there may still lie in its core's cache. Done with it, it helps with the others.
+struct Loop {
+  const int64_t n, chunk, chunks;
+  const detail::ChunkFunction function;
+  void* const context;
+  int64_t shares = 1;
+  Share share[kMaxShares] = {};
+  int64_t failed_chunk = -1;  // guarded by error_mutex
+  std::exception_ptr error = {};
+  std::mutex error_mutex = {};
+
+  void share_among(int64_t threads) {
+    shares = std::min({threads, chunks, kMaxShares});
+    for (int64_t s = 0; s < shares; s++) {
+      share[s].next.store(s * chunks / shares, std::memory_order_relaxed);
+      share[s].end = (s + 1) * chunks / shares;
+    }
+  }
+
+  void work(int64_t thread) {
+    for (int64_t s = 0; s < shares; s++) {
+      Share& from = share[(thread + s) % shares];
+      for (int64_t c; (c = from.next.fetch_add(1, std::memory_order_relaxed)) < from.end;) call(c);
+    }
+  }
+
+ private:
+  void call(int64_t c) {
+    try {
+      function(context, c * chunk, std::min(n, (c + 1) * chunk));
+    } catch (...) {
+      std::lock_guard lock(error_mutex);
+      if (failed_chunk < 0 || c < failed_chunk) failed_chunk = c, error = std::current_exception();
     }
   }
 };
 
 thread_local bool inside_loop = false;
 
+/// Waits for done() for some 50 us and no longer: to wake a sleeping thread costs more than many a
+/// loop, and the next one mostly follows at once.
+template <class F>
+void spin_until(F done) {
+#if defined(__x86_64__)
+  for (int i = 0; i < 1000 && !done(); i++) __builtin_ia32_pause();
+#else
+  static_cast<void>(done);
+#endif
+}
+
 class Pool {
  public:
-  Pool() : workers_(configured_threads() - 1) {}
+  Pool() : workers_(configured_threads() - 1), spins_(workers_ > 0 && workers_ < allowed_cpus()) {}
 
   /// False if the pool is busy with another Python thread's loop.
   bool run(Loop& loop) {
     std::unique_lock busy(busy_, std::try_to_lock);
     if (!busy) return false;
     start_threads();
+    loop.share_among(workers_ + 1);
     {
       std::lock_guard lock(mutex_);
       loop_ = &loop;
       wanted_ = static_cast<int>(std::min<int64_t>(workers_, loop.chunks - 1));
     }
     wake_.notify_all();
-    loop.work();
+    loop.work(0);
     std::unique_lock lock(mutex_);
-    loop_ = nullptr;  // late wakers find nothing; those inside are waited for
+    wanted_ = 0;  // late wakers find nothing; those inside are waited for
+    if (spins_ && active_ > 0) {
+      lock.unlock();
+      spin_until([&] { return active_ == 0; });
+      lock.lock();
+    }
     done_.wait(lock, [&] { return active_ == 0; });
     return true;
   }
@@ -82,34 +122,40 @@ class Pool {
   void start_threads() {
     try {
       for (; started_ < workers_; started_++) {
-        std::thread([this] { serve(); }).detach();  // they sleep until the process ends
+        std::thread(&Pool::serve, this, started_ + 1).detach();  // sleeps until the process ends
       }
     } catch (const std::system_error&) {
       started_ = workers_;  // the system gives no more: the caller and those started do the work
     }
   }
 
-  void serve() {
+  void serve(int number) {
     inside_loop = true;
     std::unique_lock lock(mutex_);
     for (;;) {
-      wake_.wait(lock, [&] { return loop_ && wanted_ > 0; });
+      if (spins_) {
+        lock.unlock();
+        spin_until([&] { return wanted_ > 0; });
+        lock.lock();
+      }
+      wake_.wait(lock, [&] { return wanted_ > 0; });
       Loop& loop = *loop_;
       wanted_--;
       active_++;
       lock.unlock();
-      loop.work();
+      loop.work(number);
       lock.lock();
       if (--active_ == 0) done_.notify_one();
     }
   }
 
   const int workers_;
-  int started_ = 0;  // guarded by busy_, as is the caller's side of a loop
+  const bool spins_;  // there is a CPU for each thread
+  int started_ = 0;   // guarded by busy_, as is the caller's side of a loop
   std::mutex busy_, mutex_;
   std::condition_variable wake_, done_;
-  Loop* loop_ = nullptr;
-  int wanted_ = 0, active_ = 0;
+  Loop* loop_ = nullptr;                      // while threads are wanted
+  std::atomic<int> wanted_ = 0, active_ = 0;  // changed under mutex_
 };
 
 std::atomic<Pool*> the_pool{nullptr};
@@ -153,8 +199,11 @@ int num_threads() {
 }
 
 void detail::parallel_run(int64_t n, int64_t chunk, ChunkFunction function, void* context) {
-  Loop loop{n, chunk, (n + chunk - 1) / chunk, function, context, {}, -1, {}, {}};
-  if (!run_in_pool(loop)) loop.work();
+  Loop loop{n, chunk, (n + chunk - 1) / chunk, function, context};
+  if (!run_in_pool(loop)) {
+    loop.share_among(1);
+    loop.work(0);
+  }
   if (loop.error) std::rethrow_exception(loop.error);
 }
 

@@ -1,4 +1,5 @@
 // Rows of a table by index, on CPU threads, and the bound of their norms.
+#include <atomic>
 #include <cstring>
 
 #include "core/embedding_checks.h"
@@ -58,19 +59,23 @@ std::vector<int64_t> named_rows(const Layout<1>& positions, const int64_t* index
 void embedding(Stream, const Array& weight, const Array& index, const Array& y, const Array& flag) {
   const Lookup p = check_embedding(weight, index, y, flag);
   const int64_t* const indices = index.as<const int64_t>();
-  flag_first(p.positions, indices, p.limit, flag);
-  if (y.size() == 0 || p.limit == 0) return;
+  if (y.size() == 0 || p.limit == 0) return flag_first(p.positions, indices, p.limit, flag);
+  std::atomic<bool> legal{true};
   dispatch_width(weight.dtype, [&](auto tag) {
     using W = typename decltype(tag)::type;
     parallel_for(p.positions.size, row_grain(p.width), [&](int64_t begin, int64_t end) {
       for (int64_t j = begin; j < end; j++) {
-        const int64_t v = indices[p.positions.offset(0, j)];
-        const int64_t row = v >= 0 && v < p.limit ? v : 0;
-        copy_row(weight.as<const W>() + row * weight.stride[0], weight.stride[1],
+        int64_t v = indices[p.positions.offset(0, j)];
+        if (v < 0 || v >= p.limit) {
+          legal = false;
+          v = 0;
+        }
+        copy_row(weight.as<const W>() + v * weight.stride[0], weight.stride[1],
                  y.as<W>() + p.positions.offset(1, j), y.stride[y.ndim - 1], p.width);
       }
     });
   });
+  if (!legal) flag_first(p.positions, indices, p.limit, flag);
 }
 
 int64_t embedding_renorm_workspace(const Array&, const Array&) {

@@ -8,7 +8,7 @@
 
 namespace gg {
 
-/// float, double, int32_t or int64_t.
+/// float, double, int32_t, int64_t or uint64_t.
 template <class A>
 struct Lanes {
   static constexpr int64_t n = 32 / sizeof(A);
@@ -22,6 +22,28 @@ struct Lanes {
     return v;
   }
   static void store(A* to, Values v) { std::memcpy(to, &v, sizeof(v)); }
+
+  /// 0, 1, ... n - 1
+  static Numbers count() {
+    if constexpr (n == 8)
+      return Numbers{0, 1, 2, 3, 4, 5, 6, 7};
+    else
+      return Numbers{0, 1, 2, 3};
+  }
+
+  /// Lanes 0, 2, 4, ... of a and b in turn; and 1, 3, 5, ...
+  static Values evens(Values a, Values b) {
+    if constexpr (n == 8)
+      return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+    else
+      return __builtin_shufflevector(a, b, 0, 2, 4, 6);
+  }
+  static Values odds(Values a, Values b) {
+    if constexpr (n == 8)
+      return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+    else
+      return __builtin_shufflevector(a, b, 1, 3, 5, 7);
+  }
 
   /// n small integers as Numbers.
   template <class I>
@@ -47,8 +69,8 @@ inline void deal_in_two(const A* x, A* even, A* odd, int64_t n) {
     using L = Lanes<A>;
     for (; i + 16 <= n; i += 16) {
       const auto a = L::load(x + i), b = L::load(x + i + 8);
-      L::store(even + i / 2, __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14));
-      L::store(odd + i / 2, __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15));
+      L::store(even + i / 2, L::evens(a, b));
+      L::store(odd + i / 2, L::odds(a, b));
     }
   }
   for (; i + 2 <= n; i += 2) {

@@ -9,6 +9,7 @@
 #include <malloc.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <chrono>
@@ -17,6 +18,7 @@
 #include <new>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace gg {
@@ -80,6 +82,18 @@ class Shelves {
 
   size_t kept() const { return kept_; }
 
+  /// {blocks kept, bytes of the largest}; zeros while another thread is at the shelves.
+  std::pair<size_t, size_t> count() {
+    const Guard guard(busy_);
+    size_t all = 0, largest = 0;
+    if (!guard.entered) return {all, largest};
+    for (const auto& [size, blocks] : blocks_) {
+      all += blocks.size();
+      if (!blocks.empty()) largest = std::max(largest, size);
+    }
+    return {all, largest};
+  }
+
  private:
   struct Guard {
     explicit Guard(std::atomic_flag& flag) : busy(flag), entered(!flag.test_and_set()) {}
@@ -109,6 +123,50 @@ Shelves& shelves() {
   return *all;
 }
 
+/// What NumPy's arrays hold, in all threads; bytes are those of the blocks.
+struct Counts {
+  std::atomic<int64_t> blocks{0}, held{0}, held_most{0}, reserved_most{0};
+
+  static void raise(std::atomic<int64_t>& most, int64_t now) {
+    int64_t before = most.load(std::memory_order_relaxed);
+    while (before < now && !most.compare_exchange_weak(before, now)) {
+    }
+  }
+} counts;
+
+int64_t reserved() {
+  return counts.held + static_cast<int64_t>(shelves().kept());
+}
+
+/// What a thread has not told yet: less than 64 KiB, so that small arrays cost no atomics.
+struct Untold {
+  int64_t bytes = 0, blocks = 0;
+
+  void add(int64_t more, int64_t count) {
+    bytes += more;
+    blocks += count;
+    if (bytes >= 1 << 16 || bytes <= -(1 << 16)) tell();
+  }
+
+  void tell() {
+    counts.blocks += blocks;
+    counts.held += bytes;
+    Counts::raise(counts.held_most, counts.held);
+    Counts::raise(counts.reserved_most, reserved());
+    bytes = blocks = 0;
+  }
+
+  ~Untold() { tell(); }
+};
+
+thread_local Untold untold;
+
+/// Gives the block back, counted.
+void* counted(void* block) {
+  if (block != nullptr) untold.add(static_cast<int64_t>(malloc_usable_size(block)), 1);
+  return block;
+}
+
 /// In huge pages where the system gives them on request.
 void* new_block(size_t size) {
   void* const block = std::aligned_alloc(64, (size + 63) / 64 * 64);
@@ -120,29 +178,33 @@ void* new_block(size_t size) {
 }
 
 void* allocate(void*, size_t bytes) {
-  if (bytes < kLeast) return std::malloc(bytes);
+  if (bytes < kLeast) return counted(std::malloc(bytes));
   const size_t size = rounded_up(bytes);
   void* const kept = shelves().take(size);
-  return kept != nullptr ? kept : new_block(size);
+  return counted(kept != nullptr ? kept : new_block(size));
 }
 
 void* allocate_zeros(void*, size_t count, size_t bytes) {
   size_t total;
   if (__builtin_mul_overflow(count, bytes, &total)) return nullptr;
-  if (total < kLeast) return std::calloc(count, bytes);
+  if (total < kLeast) return counted(std::calloc(count, bytes));
   const size_t size = rounded_up(total);
   void* const kept = shelves().take(size);
-  return kept != nullptr ? std::memset(kept, 0, total) : std::calloc(1, size);
+  return counted(kept != nullptr ? std::memset(kept, 0, total) : std::calloc(1, size));
 }
 
 void* resize(void*, void* block, size_t bytes) {
-  return std::realloc(block, bytes < kLeast ? bytes : rounded_up(bytes));
+  const size_t before = block == nullptr ? 0 : malloc_usable_size(block);
+  void* const moved = std::realloc(block, bytes < kLeast ? bytes : rounded_up(bytes));
+  if (moved != nullptr && block != nullptr) untold.add(-static_cast<int64_t>(before), -1);
+  return counted(moved);
 }
 
 /// What a block holds is asked of malloc: arrays may have been resized since.
 void release(void*, void* block, size_t) {
   if (block == nullptr) return;
   const size_t holds = malloc_usable_size(block);
+  untold.add(-static_cast<int64_t>(holds), -1);
   if (holds < kLeast || !shelves().put(block, rounded_down(holds))) std::free(block);
 }
 
@@ -170,6 +232,24 @@ void keep_memory(int64_t limit) {
 
 int64_t kept_memory() {
   return static_cast<int64_t>(shelves().kept());
+}
+
+MemoryCounts memory_counts() {
+  untold.tell();
+  const auto [kept_blocks, largest] = shelves().count();
+  return {counts.held,
+          counts.held_most,
+          reserved(),
+          counts.reserved_most,
+          counts.blocks,
+          static_cast<int64_t>(kept_blocks),
+          static_cast<int64_t>(largest)};
+}
+
+void reset_memory_peaks() {
+  untold.tell();
+  counts.held_most = counts.held.load();
+  counts.reserved_most = reserved();
 }
 
 }  // namespace gg

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace gg {
 
@@ -13,5 +14,15 @@ void keep_memory(int64_t limit);
 
 /// Bytes kept now.
 int64_t kept_memory();
+
+/// {bytes in arrays, the most there were, bytes with those kept, the most there were,
+///  arrays' blocks, blocks kept, bytes of the largest of these}
+using MemoryCounts = std::vector<int64_t>;
+
+/// Of all arrays that `numpy_memory_handler` gave memory, NumPy's own cache of small ones included.
+MemoryCounts memory_counts();
+
+/// The most there were counts from now on.
+void reset_memory_peaks();
 
 }  // namespace gg

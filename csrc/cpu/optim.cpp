@@ -1,4 +1,7 @@
-// SGD, Adam and RMSprop steps (cpu/optim_step.h); the norm and the scaling of lists.
+// SGD, Adam and RMSprop steps (cpu/optim_step.h); the norm and the scaling of lists; the loss
+// scale.
+#include <atomic>
+
 #include "cpu/optim_step.h"
 
 namespace gg {
@@ -45,19 +48,41 @@ double span_norm(const NormRule<Acc<T>>& rule, const T* x, int64_t n) {
   }
 }
 
-template <class T>
-void scale_span(T* x, int64_t n, Acc<T> factor) {
-  if constexpr (!is_half<T>) {
-    for (int64_t i = 0; i < n; i++) x[i] *= factor;
-    return;
+/// x *= factor for n numbers of the accumulation dtype; whether all were finite: x - x is 0, or
+/// NaN, which is not equal to it.
+template <class A>
+bool scale_run(A* x, int64_t n, A factor) {
+  unsigned bad = 0;
+  for (int64_t i = 0; i < n; i++) {
+    bad |= static_cast<unsigned>(x[i] - x[i] != 0);
+    x[i] *= factor;
   }
+  return bad == 0;
+}
+
+template <class T>
+bool scale_span(T* x, int64_t n, Acc<T> factor) {
+  if constexpr (!is_half<T>) return scale_run(x, n, factor);
   Acc<T> run[kRun];
+  bool finite = true;
   for (int64_t begin = 0; begin < n; begin += kRun) {
     const int64_t count = std::min(n - begin, kRun);
     widen(x + begin, run, count);
-    for (int64_t i = 0; i < count; i++) run[i] *= factor;
+    finite = scale_run(run, count, factor) && finite;
     narrow(run, x + begin, count);
   }
+  return finite;
+}
+
+/// Whether all elements of the list were finite.
+template <class T>
+bool scale_all(const Arrays& xs, Acc<T> by) {
+  std::atomic<bool> finite = true;
+  for_spans(spans_of(xs), [&](int64_t, const Span& span) {
+    T* const x = xs[span.array].as<T>() + span.begin;
+    if (!scale_span(x, span.end - span.begin, by)) finite = false;
+  });
+  return finite;
 }
 
 }  // namespace
@@ -109,11 +134,22 @@ int64_t global_norm_workspace(const Arrays& xs) {
 void scale(Stream, const Arrays& xs, const Array& factor) {
   dispatch_floating(check_scale(xs, factor), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const Acc<T> by = *factor.as<Acc<T>>();
-    for_spans(spans_of(xs), [&](int64_t, const Span& span) {
-      scale_span(xs[span.array].as<T>() + span.begin, span.end - span.begin, by);
-    });
+    scale_all<T>(xs, *factor.as<Acc<T>>());
   });
+}
+
+void unscale(Stream, const Arrays& xs, const Array& scale, const Array& found) {
+  dispatch_floating(check_unscale(xs, scale, found), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const double by = 1 / static_cast<double>(*scale.as<float>());
+    if (!scale_all<T>(xs, static_cast<Acc<T>>(by))) *found.as<int>() = 1;
+  });
+}
+
+void update_scale(Stream, const Array& scale, const Array& good, const Array& found, double growth,
+                  double backoff, int64_t interval) {
+  check_update_scale(scale, good, found, interval);
+  next_scale(*scale.as<float>(), *good.as<int>(), *found.as<int>() != 0, growth, backoff, interval);
 }
 
 }  // namespace gg

@@ -76,19 +76,22 @@ void update_run(const Rule rule, A* __restrict p, const A* __restrict g, const S
   }
 }
 
-/// A span: at once, or for halves a run at a time through float.
+/// A span: at once, or for halves a run at a time through float, in the master weights if there
+/// are any.
 template <int Mask, class T, class A, class Rule>
-void update_span(const Rule& rule, T* p, const T* g, States<A> states, int64_t n) {
+void update_span(const Rule& rule, T* p, [[maybe_unused]] A* master, const T* g, States<A> states,
+                 int64_t n) {
   if constexpr (!is_half<T>) {
     update_run<Mask>(rule, p, g, states, n);
   } else {
     float wide_p[kRun], wide_g[kRun];
     for (int64_t begin = 0; begin < n; begin += kRun) {
       const int64_t count = std::min(n - begin, kRun);
-      widen(p + begin, wide_p, count);
+      float* const weights = master ? master + begin : wide_p;
+      if (!master) widen(p + begin, wide_p, count);
       widen(g + begin, wide_g, count);
-      update_run<Mask>(rule, wide_p, wide_g, states, count);
-      narrow(wide_p, p + begin, count);
+      update_run<Mask>(rule, weights, wide_g, states, count);
+      narrow(weights, p + begin, count);
       for (float*& state : states.data) state += state ? count : 0;
     }
   }
@@ -99,14 +102,16 @@ void run_step(const StepLists& lists, const Options& options) {
   using A = Acc<T>;
   double* const hyper = lists.hyper.as<double>();
   const auto rule = make_rule<A>(options, hyper);
-  for_spans(spans_of(lists.params), [&](int64_t, const Span& span) {
+  for_spans(spans_of(lists.grads), [&](int64_t, const Span& span) {
     States<A> states{};
     for (int k = 0; k < kStates; k++) {
       if (lists.uses(k)) states.data[k] = lists.state<A>(k, span.array) + span.begin;
     }
     T* const p = lists.params[span.array].as<T>() + span.begin;
+    A* const master = lists.master<A>(span.array);
     const T* const g = lists.grads[span.array].as<T>() + span.begin;
-    update_span<Mask>(rule, p, g, states, span.end - span.begin);
+    update_span<Mask>(rule, p, master ? master + span.begin : nullptr, g, states,
+                      span.end - span.begin);
   });
   advance(options, hyper);
 }
@@ -116,6 +121,7 @@ template <int... Masks, class Options>
 void step(const StepLists& lists, const Options& options) {
   check_lists(lists);
   check_mask(lists, {Masks...});
+  if (lists.skip() && *lists.skip() != 0) return;
   if (lists.params.empty()) {
     advance(options, lists.hyper.as<double>());
     return;

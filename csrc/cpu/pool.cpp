@@ -7,16 +7,19 @@
 namespace gg {
 namespace {
 
-/// What maxima are looked for in: integers in 32 or 64 bits.
-template <class T>
-using Wider = std::conditional_t<is_float<T>, Wide<T>,
-                                 std::conditional_t<std::is_same_v<T, int64_t>, int64_t, int32_t>>;
-
-template <class T>
-constexpr Wider<T> kLeast = static_cast<Wider<T>>(std::numeric_limits<T>::lowest());
-template <class T>
-  requires is_float<T>
-constexpr Wider<T> kLeast<T> = -std::numeric_limits<Wider<T>>::infinity();
+/// What no element of a dtype is below.
+template <class A>
+A least(DType dtype) {
+  if constexpr (std::is_floating_point_v<A>) {
+    return -std::numeric_limits<A>::infinity();
+  } else {
+    A lowest = 0;
+    dispatch_stored<A>(dtype, [&](auto tag) {
+      lowest = std::numeric_limits<typename decltype(tag)::type>::lowest();
+    });
+    return lowest;
+  }
+}
 
 /// Taps tap, tap + 1, ... of n windows.
 template <class A, class Number, class... From>
@@ -37,27 +40,21 @@ inline void take_line(A* best, Number* index, int64_t n, int64_t tap, const From
   }
 }
 
-template <class T, class I>
+template <class A, class I>
 class MaxPool {
  public:
-  using A = Wider<T>;
-
   MaxPool(const Array& x, const Array& y, const Array& index, const Windows& w)
-      : w_(whole_axes(w, Image(x))),
-        x_(x),
-        y_(y),
-        i_(index),
-        from_(x.as<T>()),
-        to_(y.as<T>()),
-        at_(index.as<I>()) {}
+      : w_(whole_axes(w, Image(x))), x_(x), y_(y), i_(index), from_(x), to_(y), at_(index) {}
 
   void run() const {
-    if constexpr (std::is_same_v<T, float> && std::is_same_v<I, uint8_t>) {
-      if (two_by_two(w_, x_, y_, i_)) {
-        for_each_two(w_, x_, y_, i_, [this](int64_t y, int64_t i, int64_t x, int64_t n) {
-          max_two(from_ + x, from_ + x + x_.axis[1], to_ + y, at_ + i, n);
+    if constexpr (std::is_same_v<A, float> && std::is_same_v<I, uint8_t>) {
+      if (from_.dtype == DType::f32 && two_by_two(w_, x_, y_, i_)) {
+        const float* const from = from_.as<float>();
+        float* const to = to_.as<float>();
+        I* const at = at_.as<I>();
+        return for_each_two(w_, x_, y_, i_, [=, this](int64_t y, int64_t i, int64_t x, int64_t n) {
+          max_two(from + x, from + x + x_.axis[1], to + y, at + i, n);
         });
-        return;
       }
     }
     const auto& [z, y, x] = w_.axis;
@@ -71,18 +68,18 @@ class MaxPool {
   void rows(int64_t begin, int64_t end) const {
     const WindowAxis& x = w_.axis[2];
     const bool dealt = deals_well(x);
-    LineReader<T, A> lines(x.size);
-    LineWriter<A, T> results(x.out);
-    LineWriter<I, I> numbers(x.out);
-    Phases<A> phases(dealt ? x : WindowAxis(), kLeast<T>);
+    LineReader<A> lines(from_, x.size);
+    LineWriter<A> results(to_, x.out);
+    LineWriter<I> numbers(at_, x.out);
+    Phases<A> phases(dealt ? x : WindowAxis(), least_);
     std::vector<int32_t> first(static_cast<size_t>(x.out));
     for (int64_t o = 0; o < x.out; o++) first[o] = first_inside(x, o);
     for_each_place(begin, end, y_.channels, w_.axis[0].out, w_.axis[1].out, 1, [&](Place p) {
-      A* const best = results.open(to_ + y_.offset(p.n, p.c, p.z, p.y, 0), y_.axis[2]);
-      I* const index = numbers.open(at_ + i_.offset(p.n, p.c, p.z, p.y, 0), i_.axis[2]);
+      A* const best = results.open(y_.offset(p.n, p.c, p.z, p.y, 0), y_.axis[2]);
+      I* const index = numbers.open(i_.offset(p.n, p.c, p.z, p.y, 0), i_.axis[2]);
       start(p, best, index, x.out, first.data());
       for_each_tap_row(w_, p.z, p.y, [&](int64_t z, int64_t y, int64_t kz, int64_t ky) {
-        const A* const line = lines.read(from_ + x_.offset(p.n, p.c, z, y, 0), x_.axis[2]);
+        const A* const line = lines.read(x_.offset(p.n, p.c, z, y, 0), x_.axis[2]);
         const int64_t tap = w_.tap_number(kz, ky, 0);
         if (dealt) {
           phases.deal(line);
@@ -113,17 +110,17 @@ class MaxPool {
   void channels(int64_t begin, int64_t end) const {
     const auto [az, ay, ax] = w_.axis;
     const int64_t n = y_.channels;
-    LineReader<T, A> lines(n, 3);
-    LineWriter<A, T> results(n);
-    LineWriter<I, I> numbers(n);
+    LineReader<A> lines(from_, n, 3);
+    LineWriter<A> results(to_, n);
+    LineWriter<I> numbers(at_, n);
     std::vector<int32_t> first(static_cast<size_t>(n));
     for_each_place(begin, end, 1, az.out, ay.out, ax.out, [&](Place p) {
-      A* const best = results.open(to_ + y_.offset(p.n, 0, p.z, p.y, p.x), y_.c);
-      I* const index = numbers.open(at_ + i_.offset(p.n, 0, p.z, p.y, p.x), i_.c);
+      A* const best = results.open(y_.offset(p.n, 0, p.z, p.y, p.x), y_.c);
+      I* const index = numbers.open(i_.offset(p.n, 0, p.z, p.y, p.x), i_.c);
       std::fill(first.begin(), first.end(), first_inside(ax, p.x));
       start(p, best, index, n, first.data());
       for_each_tap_row(w_, p.z, p.y, [&](int64_t z, int64_t y, int64_t kz, int64_t ky) {
-        const T* const row = from_ + x_.offset(p.n, 0, z, y, ax.start(p.x));
+        const int64_t row = x_.offset(p.n, 0, z, y, ax.start(p.x));
         in_threes(
             ax.first_tap(p.x), ax.end_tap(p.x),
             [&](int64_t t) { return lines.read(row + t * ax.dilation * x_.axis[2], x_.c, t % 3); },
@@ -147,7 +144,7 @@ class MaxPool {
     const int32_t z = first_inside(w_.axis[0], p.z), y = first_inside(w_.axis[1], p.y);
     const int32_t tap = static_cast<int32_t>(w_.tap_number(z, y, 0));
     for (int64_t o = 0; o < n; o++) {
-      best[o] = kLeast<T>;
+      best[o] = least_;
       index[o] = static_cast<I>(z < 0 || y < 0 || first[o] < 0 ? 0 : tap + first[o]);
     }
   }
@@ -155,9 +152,8 @@ class MaxPool {
   const Windows w_;
   const std::vector<TapSpan> spans_ = tap_spans(w_.axis[2]);
   const Image x_, y_, i_;
-  const T* const from_;
-  T* const to_;
-  I* const at_;
+  const Array &from_, &to_, &at_;
+  const A least_ = least<A>(from_.dtype);
 };
 
 /// dx[o] += dy[o] where the window's maximum is its tap `tap`.
@@ -173,27 +169,21 @@ inline void give_line(A* dx, const A* dy, const I* index, int64_t n, int64_t tap
   for (; o < n; o++) dx[o] += index[o] == tap ? dy[o] : A(0);
 }
 
-template <class T, class I>
+template <class A, class I>
 class MaxPoolGrad {
  public:
-  using A = Wide<T>;
-
   MaxPoolGrad(const Array& dy, const Array& index, const Array& dx, const Windows& w)
-      : w_(whole_axes(w, Image(dx))),
-        y_(dy),
-        i_(index),
-        x_(dx),
-        from_(dy.as<T>()),
-        at_(index.as<I>()),
-        to_(dx.as<T>()) {}
+      : w_(whole_axes(w, Image(dx))), y_(dy), i_(index), x_(dx), from_(dy), at_(index), to_(dx) {}
 
   void run() const {
-    if constexpr (std::is_same_v<T, float> && std::is_same_v<I, uint8_t>) {
-      if (two_by_two(w_, x_, y_, i_)) {
-        for_each_two(w_, x_, y_, i_, [this](int64_t y, int64_t i, int64_t x, int64_t n) {
-          give_two(from_ + y, at_ + i, to_ + x, to_ + x + x_.axis[1], n);
+    if constexpr (std::is_same_v<A, float> && std::is_same_v<I, uint8_t>) {
+      if (from_.dtype == DType::f32 && two_by_two(w_, x_, y_, i_)) {
+        const float* const from = from_.as<float>();
+        const I* const at = at_.as<I>();
+        float* const to = to_.as<float>();
+        return for_each_two(w_, x_, y_, i_, [=, this](int64_t y, int64_t i, int64_t x, int64_t n) {
+          give_two(from + y, at + i, to + x, to + x + x_.axis[1], n);
         });
-        return;
       }
     }
     const auto& [z, y, x] = w_.axis;
@@ -206,20 +196,20 @@ class MaxPoolGrad {
   void rows(int64_t begin, int64_t end) const {
     const WindowAxis& x = w_.axis[2];
     const bool dealt = deals_well(x);
-    LineReader<T, A> lines(x.out);
-    LineReader<I> numbers(x.out);
-    LineWriter<A, T> results(x.size);
+    LineReader<A> lines(from_, x.out);
+    LineReader<I> numbers(at_, x.out);
+    LineWriter<A> results(to_, x.size);
     Phases<A> phases(dealt ? x : WindowAxis(), A(0));
     for_each_place(begin, end, x_.channels, w_.axis[0].size, w_.axis[1].size, 1, [&](Place p) {
-      A* const dx = results.open(to_ + x_.offset(p.n, p.c, p.z, p.y, 0), x_.axis[2]);
+      A* const dx = results.open(x_.offset(p.n, p.c, p.z, p.y, 0), x_.axis[2]);
       if (dealt) {
         phases.clear();
       } else {
         std::fill(dx, dx + x.size, A(0));
       }
       for_each_window_row(w_, p.z, p.y, [&](int64_t oz, int64_t kz, int64_t oy, int64_t ky) {
-        const A* const dy = lines.read(from_ + y_.offset(p.n, p.c, oz, oy, 0), y_.axis[2]);
-        const I* const index = numbers.read(at_ + i_.offset(p.n, p.c, oz, oy, 0), i_.axis[2]);
+        const A* const dy = lines.read(y_.offset(p.n, p.c, oz, oy, 0), y_.axis[2]);
+        const I* const index = numbers.read(i_.offset(p.n, p.c, oz, oy, 0), i_.axis[2]);
         const int64_t tap = w_.tap_number(kz, ky, 0);
         if (!dealt) return one_by_one(dx, dy, index, tap);
         for (int64_t t = x.kernel - 1; t >= 0; t--) {  // so each input meets its windows ascending
@@ -243,18 +233,18 @@ class MaxPoolGrad {
   void channels(int64_t begin, int64_t end) const {
     const auto [az, ay, ax] = w_.axis;
     const int64_t n = x_.channels;
-    LineReader<T, A> lines(n);
-    LineReader<I> numbers(n);
-    LineWriter<A, T> results(n);
+    LineReader<A> lines(from_, n);
+    LineReader<I> numbers(at_, n);
+    LineWriter<A> results(to_, n);
     for_each_place(begin, end, 1, az.size, ay.size, ax.size, [&](Place p) {
-      A* const dx = results.open(to_ + x_.offset(p.n, 0, p.z, p.y, p.x), x_.c);
+      A* const dx = results.open(x_.offset(p.n, 0, p.z, p.y, p.x), x_.c);
       std::fill(dx, dx + n, A(0));
       for_each_window_row(w_, p.z, p.y, [&](int64_t oz, int64_t kz, int64_t oy, int64_t ky) {
         for (int64_t o = ax.first_window(p.x); o < ax.end_window(p.x); o++) {
           const int64_t t = ax.tap(o, p.x);
           if (t < 0) continue;
-          const A* const dy = lines.read(from_ + y_.offset(p.n, 0, oz, oy, o), y_.c);
-          const I* const index = numbers.read(at_ + i_.offset(p.n, 0, oz, oy, o), i_.c);
+          const A* const dy = lines.read(y_.offset(p.n, 0, oz, oy, o), y_.c);
+          const I* const index = numbers.read(i_.offset(p.n, 0, oz, oy, o), i_.c);
           give_line(dx, dy, index, n, w_.tap_number(kz, ky, t));
         }
       });
@@ -265,18 +255,14 @@ class MaxPoolGrad {
   const Windows w_;
   const std::vector<TapSpan> spans_ = tap_spans(w_.axis[2]);
   const Image y_, i_, x_;
-  const T* const from_;
-  const I* const at_;
-  T* const to_;
+  const Array &from_, &at_, &to_;
 };
 
-/// f(Tag of the elements, Tag of the indices).
-template <class F>
-void dispatch(const Array& x, const Array& index, F f) {
-  dispatch_number(x.dtype, [&](auto tag) {
-    if (index.dtype == DType::u8) return f(tag, Tag<uint8_t>{});
-    f(tag, Tag<int32_t>{});
-  });
+/// Pool<A, I>(args...).run(): A is what elements of x are compared or added in, I the index's type.
+template <template <class, class> class Pool, class A, class... Args>
+void run(const Array& index, const Args&... args) {
+  if (index.dtype == DType::u8) return Pool<A, uint8_t>(args...).run();
+  Pool<A, int32_t>(args...).run();
 }
 
 }  // namespace
@@ -285,11 +271,10 @@ void max_pool(Stream, const Array& x, const Array& y, const Array& index,
               const PoolWindow& window) {
   const Windows w = max_pool_windows("max_pool", window, x, y, index);
   if (y.size() == 0) return;
-  dispatch(x, index, [&](auto element, auto number) {
-    using T = typename decltype(element)::type;
-    using I = typename decltype(number)::type;
-    MaxPool<T, I>(x, y, index, w).run();
-  });
+  if (x.dtype == DType::f64) return run<MaxPool, double>(index, x, y, index, w);
+  if (x.dtype == DType::i64) return run<MaxPool, int64_t>(index, x, y, index, w);
+  if (is_integer(x.dtype)) return run<MaxPool, int32_t>(index, x, y, index, w);
+  run<MaxPool, float>(index, x, y, index, w);
 }
 
 void max_pool_grad(Stream, const Array& dy, const Array& index, const Array& dx,
@@ -297,14 +282,8 @@ void max_pool_grad(Stream, const Array& dy, const Array& index, const Array& dx,
   const Windows w = max_pool_windows("max_pool_grad", window, dx, dy, index);
   if (dx.size() == 0) return;
   check_floating("max_pool_grad", "dy", dy);
-  dispatch_floating(dx.dtype, [&](auto element) {
-    using T = typename decltype(element)::type;
-    if (index.dtype == DType::u8) {
-      MaxPoolGrad<T, uint8_t>(dy, index, dx, w).run();
-    } else {
-      MaxPoolGrad<T, int32_t>(dy, index, dx, w).run();
-    }
-  });
+  if (dx.dtype == DType::f64) return run<MaxPoolGrad, double>(index, dy, index, dx, w);
+  run<MaxPoolGrad, float>(index, dy, index, dx, w);
 }
 
 }  // namespace gg

@@ -46,18 +46,16 @@ inline A sum_of(const A* x, int64_t step, int64_t n) {
   return sum;
 }
 
-template <class T>
+template <class A>
 class AvgPool {
  public:
-  using A = Wide<T>;
-
   AvgPool(const Array& x, const Array& y, const Windows& w, bool count_include_pad, int64_t divisor)
       : w_(whole_axes(w, Image(x))),
         divisor_{w_, count_include_pad, divisor},
         x_(x),
         y_(y),
-        from_(x.as<T>()),
-        to_(y.as<T>()) {}
+        from_(x),
+        to_(y) {}
 
   void run() const {
     const auto& [z, y, x] = w_.axis;
@@ -71,15 +69,15 @@ class AvgPool {
   void rows(int64_t begin, int64_t end) const {
     const WindowAxis& x = w_.axis[2];
     const bool dealt = deals_well(x);
-    LineReader<T, A> lines(x.size);
-    LineWriter<A, T> results(x.out);
+    LineReader<A> lines(from_, x.size);
+    LineWriter<A> results(to_, x.out);
     Phases<A> phases(dealt ? x : WindowAxis(), A(0));
     const std::vector<A> divisors = divisor_.along_row<A>();
     for_each_place(begin, end, y_.channels, w_.axis[0].out, w_.axis[1].out, 1, [&](Place p) {
-      A* const sum = results.open(to_ + y_.offset(p.n, p.c, p.z, p.y, 0), y_.axis[2]);
+      A* const sum = results.open(y_.offset(p.n, p.c, p.z, p.y, 0), y_.axis[2]);
       std::fill(sum, sum + x.out, A(0));
       for_each_tap_row(w_, p.z, p.y, [&](int64_t z, int64_t y, int64_t, int64_t) {
-        const A* const line = lines.read(from_ + x_.offset(p.n, p.c, z, y, 0), x_.axis[2]);
+        const A* const line = lines.read(x_.offset(p.n, p.c, z, y, 0), x_.axis[2]);
         if (dealt) {
           phases.deal(line);
           in_threes(
@@ -110,14 +108,14 @@ class AvgPool {
   void channels(int64_t begin, int64_t end) const {
     const auto [az, ay, ax] = w_.axis;
     const int64_t n = y_.channels;
-    LineReader<T, A> lines(n, 3);
-    LineWriter<A, T> results(n);
+    LineReader<A> lines(from_, n, 3);
+    LineWriter<A> results(to_, n);
     const std::vector<A> divisors = divisor_.along_row<A>();
     for_each_place(begin, end, 1, az.out, ay.out, ax.out, [&](Place p) {
-      A* const sum = results.open(to_ + y_.offset(p.n, 0, p.z, p.y, p.x), y_.c);
+      A* const sum = results.open(y_.offset(p.n, 0, p.z, p.y, p.x), y_.c);
       std::fill(sum, sum + n, A(0));
       for_each_tap_row(w_, p.z, p.y, [&](int64_t z, int64_t y, int64_t, int64_t) {
-        const T* const row = from_ + x_.offset(p.n, 0, z, y, ax.start(p.x));
+        const int64_t row = x_.offset(p.n, 0, z, y, ax.start(p.x));
         in_threes(
             ax.first_tap(p.x), ax.end_tap(p.x),
             [&](int64_t t) { return lines.read(row + t * ax.dilation * x_.axis[2], x_.c, t % 3); },
@@ -133,23 +131,20 @@ class AvgPool {
   const std::vector<TapSpan> spans_ = tap_spans(w_.axis[2]);
   const Divisor divisor_;
   const Image x_, y_;
-  const T* const from_;
-  T* const to_;
+  const Array &from_, &to_;
 };
 
-template <class T>
+template <class A>
 class AvgPoolGrad {
  public:
-  using A = Wide<T>;
-
   AvgPoolGrad(const Array& dy, const Array& dx, const Windows& w, bool count_include_pad,
               int64_t divisor)
       : w_(whole_axes(w, Image(dx))),
         divisor_{w_, count_include_pad, divisor},
         y_(dy),
         x_(dx),
-        from_(dy.as<T>()),
-        to_(dx.as<T>()) {}
+        from_(dy),
+        to_(dx) {}
 
   void run() const {
     const auto& [z, y, x] = w_.axis;
@@ -162,20 +157,20 @@ class AvgPoolGrad {
   void rows(int64_t begin, int64_t end) const {
     const WindowAxis& x = w_.axis[2];
     const bool dealt = deals_well(x);
-    LineReader<T, A> lines(x.out);
-    LineWriter<A, T> results(x.size);
+    LineReader<A> lines(from_, x.out);
+    LineWriter<A> results(to_, x.size);
     Phases<A> phases(dealt ? x : WindowAxis(), A(0));
     const std::vector<A> divisors = divisor_.along_row<A>();
     std::vector<A> share(static_cast<size_t>(x.out));
     for_each_place(begin, end, x_.channels, w_.axis[0].size, w_.axis[1].size, 1, [&](Place p) {
-      A* const dx = results.open(to_ + x_.offset(p.n, p.c, p.z, p.y, 0), x_.axis[2]);
+      A* const dx = results.open(x_.offset(p.n, p.c, p.z, p.y, 0), x_.axis[2]);
       if (dealt) {
         phases.clear();
       } else {
         std::fill(dx, dx + x.size, A(0));
       }
       for_each_window_row(w_, p.z, p.y, [&](int64_t oz, int64_t, int64_t oy, int64_t) {
-        const A* const dy = lines.read(from_ + y_.offset(p.n, p.c, oz, oy, 0), y_.axis[2]);
+        const A* const dy = lines.read(y_.offset(p.n, p.c, oz, oy, 0), y_.axis[2]);
         const A rows = static_cast<A>(divisor_.of_row(oz, oy));
         for (int64_t o = 0; o < x.out; o++) share[o] = dy[o] / (rows * divisors[o]);
         if (!dealt) return one_by_one(dx, share.data());
@@ -200,17 +195,17 @@ class AvgPoolGrad {
   void channels(int64_t begin, int64_t end) const {
     const auto [az, ay, ax] = w_.axis;
     const int64_t n = x_.channels;
-    LineReader<T, A> lines(n);
-    LineWriter<A, T> results(n);
+    LineReader<A> lines(from_, n);
+    LineWriter<A> results(to_, n);
     const std::vector<A> divisors = divisor_.along_row<A>();
     for_each_place(begin, end, 1, az.size, ay.size, ax.size, [&](Place p) {
-      A* const dx = results.open(to_ + x_.offset(p.n, 0, p.z, p.y, p.x), x_.c);
+      A* const dx = results.open(x_.offset(p.n, 0, p.z, p.y, p.x), x_.c);
       std::fill(dx, dx + n, A(0));
       for_each_window_row(w_, p.z, p.y, [&](int64_t oz, int64_t, int64_t oy, int64_t) {
         const A rows = static_cast<A>(divisor_.of_row(oz, oy));
         for (int64_t o = ax.first_window(p.x); o < ax.end_window(p.x); o++) {
           if (ax.tap(o, p.x) < 0) continue;
-          const A* const dy = lines.read(from_ + y_.offset(p.n, 0, oz, oy, o), y_.c);
+          const A* const dy = lines.read(y_.offset(p.n, 0, oz, oy, o), y_.c);
           const A divisor = rows * divisors[o];
           for (int64_t c = 0; c < n; c++) dx[c] += dy[c] / divisor;
         }
@@ -223,8 +218,7 @@ class AvgPoolGrad {
   const std::vector<TapSpan> spans_ = tap_spans(w_.axis[2]);
   const Divisor divisor_;
   const Image y_, x_;
-  const T* const from_;
-  T* const to_;
+  const Array &from_, &to_;
 };
 
 }  // namespace
@@ -233,18 +227,18 @@ void avg_pool(Stream, const Array& x, const Array& y, const PoolWindow& window,
               bool count_include_pad, int64_t divisor) {
   const Windows w = avg_pool_windows("avg_pool", window, x, y, divisor);
   if (y.size() == 0) return;
-  dispatch_floating(x.dtype, [&](auto tag) {
-    AvgPool<typename decltype(tag)::type>(x, y, w, count_include_pad, divisor).run();
-  });
+  if (x.dtype == DType::f64) return AvgPool<double>(x, y, w, count_include_pad, divisor).run();
+  AvgPool<float>(x, y, w, count_include_pad, divisor).run();
 }
 
 void avg_pool_grad(Stream, const Array& dy, const Array& dx, const PoolWindow& window,
                    bool count_include_pad, int64_t divisor) {
   const Windows w = avg_pool_windows("avg_pool_grad", window, dx, dy, divisor);
   if (dx.size() == 0) return;
-  dispatch_floating(dx.dtype, [&](auto tag) {
-    AvgPoolGrad<typename decltype(tag)::type>(dy, dx, w, count_include_pad, divisor).run();
-  });
+  if (dx.dtype == DType::f64) {
+    return AvgPoolGrad<double>(dy, dx, w, count_include_pad, divisor).run();
+  }
+  AvgPoolGrad<float>(dy, dx, w, count_include_pad, divisor).run();
 }
 
 }  // namespace gg

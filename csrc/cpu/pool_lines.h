@@ -73,64 +73,107 @@ inline Windows whole_axes(Windows w, const Image& x) {
   return w;
 }
 
-/// Reads lines: as they lie where no conversion is needed, else into one of a few buffers.
-template <class S, class A = S>
-class LineReader {
- public:
-  explicit LineReader(int64_t n, int buffers = 1)
-      : n_(n), buffer_(static_cast<size_t>(n * buffers)) {}
+/// n elements `step` apart, of any dtype, to A, and back.
+template <class A>
+using ReadLine = void (*)(const char* from, int64_t step, A* to, int64_t n);
+template <class A>
+using WriteLine = void (*)(const A* from, char* to, int64_t step, int64_t n);
 
-  const A* read(const S* from, int64_t step, int64_t buffer = 0) {
-    if constexpr (std::is_same_v<S, A>) {
-      if (step == 1) return from;
-    }
-    A* const to = buffer_.data() + buffer * n_;
-    if constexpr (std::is_same_v<A, Wide<S>>) {
-      if (step == 1) {
-        widen(from, to, n_);
-        return to;
-      }
-    }
-    for (int64_t i = 0; i < n_; i++) to[i] = convert<A>(from[i * step]);
-    return to;
+template <class T, class A>
+void read_line(const char* bytes, int64_t step, A* to, int64_t n) {
+  const T* const from = reinterpret_cast<const T*>(bytes);
+  if constexpr (is_half<T>) {
+    if (step == 1) return widen(from, to, n);
+  }
+  for (int64_t i = 0; i < n; i++) to[i] = convert<A>(from[i * step]);
+}
+
+template <class A, class T>
+void write_line(const A* from, char* bytes, int64_t step, int64_t n) {
+  T* const to = reinterpret_cast<T*>(bytes);
+  if constexpr (is_half<T>) {
+    if (step == 1) return narrow(from, to, n);
+  }
+  for (int64_t i = 0; i < n; i++) to[i * step] = convert<T>(from[i]);
+}
+
+/// f(Tag) of the dtypes that are computed in A: halves in float, small integers in int32_t.
+template <class A, class F>
+void dispatch_stored(DType dtype, F f) {
+  if constexpr (std::is_same_v<A, float>) {
+    if (dtype == DType::f16) return f(Tag<f16>{});
+    if (dtype == DType::bf16) return f(Tag<bf16>{});
+  } else if constexpr (std::is_same_v<A, int32_t>) {
+    if (dtype == DType::u8) return f(Tag<uint8_t>{});
+    if (dtype == DType::i8) return f(Tag<int8_t>{});
+    if (dtype == DType::i16) return f(Tag<int16_t>{});
+  }
+  f(Tag<A>{});
+}
+
+/// The lines of an array, to be read or written as A by their first element's offset.
+template <class A>
+class StoredLines {
+ public:
+  StoredLines(const Array& array, int64_t n, int64_t buffers = 1)
+      : data_(array.as<char>()),
+        bytes_(dtype_size(array.dtype)),
+        n_(n),
+        buffer_(static_cast<size_t>(n * buffers)) {
+    dispatch_stored<A>(array.dtype, [this](auto tag) {
+      using T = typename decltype(tag)::type;
+      as_stored_ = std::is_same_v<T, A>;
+      read_ = read_line<T, A>;
+      write_ = write_line<A, T>;
+    });
   }
 
- private:
-  const int64_t n_;
+ protected:
+  char* at(int64_t offset) const { return data_ + offset * bytes_; }
+
+  char* data_;
+  int64_t bytes_, n_;
   std::vector<A> buffer_;
+  bool as_stored_ = false;
+  ReadLine<A> read_ = nullptr;
+  WriteLine<A> write_ = nullptr;
+};
+
+/// Reads lines: as they lie where no conversion is needed, else into one of a few buffers.
+template <class A>
+class LineReader : StoredLines<A> {
+ public:
+  using StoredLines<A>::StoredLines;
+
+  const A* read(int64_t offset, int64_t step, int64_t buffer = 0) {
+    const char* const from = this->at(offset);
+    if (this->as_stored_ && step == 1) return reinterpret_cast<const A*>(from);
+    A* const to = this->buffer_.data() + buffer * this->n_;
+    this->read_(from, step, to, this->n_);
+    return to;
+  }
 };
 
 /// Where a line of results is formed: in place where no conversion is needed, else in a buffer.
-template <class A, class T>
-class LineWriter {
+template <class A>
+class LineWriter : StoredLines<A> {
  public:
-  explicit LineWriter(int64_t n) : n_(n), buffer_(static_cast<size_t>(n)) {}
+  using StoredLines<A>::StoredLines;
 
-  A* open(T* to, int64_t step) {
-    to_ = to;
+  A* open(int64_t offset, int64_t step) {
+    to_ = this->at(offset);
     step_ = step;
-    if constexpr (std::is_same_v<A, T>) {
-      if (step == 1) return to;
-    }
-    return buffer_.data();
+    if (this->as_stored_ && step == 1) return reinterpret_cast<A*>(to_);
+    return this->buffer_.data();
   }
 
   void close() const {
-    if constexpr (std::is_same_v<A, T>) {
-      if (step_ == 1) return;
-    }
-    if constexpr (std::is_same_v<A, Wide<T>>) {
-      if (step_ == 1) return narrow(buffer_.data(), to_, n_);
-    }
-    for (int64_t i = 0; i < n_; i++) {
-      to_[i * step_] = convert<T>(buffer_[static_cast<size_t>(i)]);
-    }
+    if (this->as_stored_ && step_ == 1) return;
+    this->write_(this->buffer_.data(), to_, step_, this->n_);
   }
 
  private:
-  const int64_t n_;
-  std::vector<A> buffer_;
-  T* to_ = nullptr;
+  char* to_ = nullptr;
   int64_t step_ = 0;
 };
 

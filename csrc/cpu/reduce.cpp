@@ -1,5 +1,6 @@
 // Reductions over any axes of any strides on CPU threads: sum, mean, prod, max, min, argmax,
-// argmin, any, all. ops/arrays.h has the definitions.
+// argmin, any, all. ops/arrays.h has the definitions, terms.h that of sum_of, which is a sum with
+// each run replaced by its terms as it is read.
 //
 // As in kernels/reduce.cu axes are sorted by stride and merged, kept and reduced ones apart (the
 // reduced axes of argmax and argmin keep their order, because their index counts it). A task takes
@@ -16,89 +17,14 @@
 #include "core/checks.h"
 #include "core/parallel.h"
 #include "cpu/fold.h"
+#include "cpu/reduce_plan.h"
 #include "cpu/runs.h"
+#include "cpu/terms.h"
 #include "cpu/typed_runs.h"
 #include "ops/arrays.h"
 
 namespace gg {
 namespace {
-
-constexpr int64_t kTask = 1 << 15;     // elements worth a task
-constexpr int64_t kTasks = 64;         // enough of them
-constexpr int64_t kNumbers = 1 << 30;  // indices within a stretch fit 32 bits
-constexpr int64_t kFewReduced = 32;    // too few for a row to be vectors
-
-struct Plan {
-  Layout<2> kept;     ///< x, y
-  Layout<1> reduced;  ///< x
-  Reduce op;          ///< sum, prod, max, min
-  bool columns = false;
-  bool dense = false;  ///< columns: reduced elements follow each other as one line of outputs each
-  bool arg = false, truth = false, mean = false;
-  int64_t outputs = 0, count = 0;
-  int64_t block = 1, blocks = 1;  ///< outputs of a task
-  int64_t splits = 1, chunk = 1;  ///< reduced elements of a task
-
-  int64_t workspace() const { return splits > 1 ? outputs * splits * (arg ? 16 : 8) : 0; }
-};
-
-bool is_arg(Reduce op) {
-  return op == Reduce::argmax || op == Reduce::argmin;
-}
-
-/// What `op` is to fold_run.
-Reduce folded(Reduce op) {
-  switch (op) {
-    case Reduce::mean:
-      return Reduce::sum;
-    case Reduce::any:
-    case Reduce::argmax:
-      return Reduce::max;
-    case Reduce::all:
-    case Reduce::argmin:
-      return Reduce::min;
-    default:
-      return op;
-  }
-}
-
-void cut(Plan& p) {
-  const bool near_outputs = std::abs(p.kept.inner(0)) < std::abs(p.reduced.inner(0));
-  const int64_t side = p.kept.length[p.kept.ndim - 1];
-  p.dense = !p.arg && near_outputs && p.kept.ndim == 1 && p.kept.inner(0) == 1 &&
-            p.reduced.ndim == 1 && p.reduced.inner(0) == side && 2 * side <= kRun;
-  p.columns = p.dense || (side >= 8 && (near_outputs || p.count <= kFewReduced));
-  p.block = p.columns ? kRun : std::clamp<int64_t>(kTask / p.count, 1, kRun);
-  p.blocks = (p.outputs + p.block - 1) / p.block;
-  const int64_t work = std::min(p.block, p.outputs) * p.count / kTask;
-  const int64_t wanted = std::clamp<int64_t>(kTasks / p.blocks, 1, std::max<int64_t>(work, 1));
-  p.chunk = std::min((p.count + wanted - 1) / wanted, kNumbers);
-  p.splits = (p.count + p.chunk - 1) / p.chunk;
-}
-
-Plan make_plan(Reduce op, const Array& x, const Array& y) {
-  Plan p;
-  p.op = folded(op);
-  p.arg = is_arg(op);
-  p.truth = op == Reduce::any || op == Reduce::all;
-  p.mean = op == Reduce::mean;
-  for (int axis = 0; axis < x.ndim; axis++) {
-    if (y.shape[axis] == 1) {
-      p.reduced.push(x.shape[axis], {x.stride[axis]});
-    } else {
-      p.kept.push(x.shape[axis], {x.stride[axis], y.stride[axis]});
-    }
-  }
-  p.outputs = p.kept.size;
-  p.count = p.reduced.size;
-  if (p.outputs == 0) return p;
-  p.kept.sort();
-  p.kept.finish();
-  if (!p.arg) p.reduced.sort();
-  p.reduced.finish();
-  if (p.count > 0) cut(p);
-  return p;
-}
 
 /// The results of a task: up to kRun values, and of argmax and argmin their places.
 template <class T>
@@ -113,11 +39,15 @@ class Reduction {
   static constexpr bool kPicks = !std::is_same_v<T, uint8_t>;  // truth has no argmax
 
  public:
-  Reduction(const Plan& plan, const Array& x, const Array& y, const Array& workspace)
+  Reduction(const Plan& plan, const Array& x, const Array& y, const Array& workspace,
+            TermsOf<T> terms = nullptr, const Array& centre = {})
       : p_(plan),
         x_(x.data),
         y_(y.data),
+        terms_(terms),
+        centre_(centre.data),
         read_(x.dtype),
+        read_centre_(centre ? centre.dtype : x.dtype),
         write_(y.dtype),
         write_places_(DType::i64),
         values_(workspace ? workspace.as<T>() : nullptr),
@@ -158,6 +88,8 @@ class Reduction {
                                : pick_outputs<false>(output, n, begin, end, value, at);
         }
       });
+    } else if (p_.lines) {
+      if constexpr (kPicks) fold_lines_of(first, last, results.value);
     } else {
       for (int64_t output = first; output < last; output++) {
         T& value = results.value[output - first];
@@ -175,15 +107,53 @@ class Reduction {
     if (p_.arg) std::copy_n(results.at, last - first, places_ + split * p_.outputs + first);
   }
 
+  /// The centres of n neighbouring outputs.
+  const T* centres(int64_t output, T* run, int64_t n) const {
+    if (centre_ != nullptr) {
+      return read_centre_(centre_, p_.kept.offset(2, output), p_.kept.inner(2), run, n);
+    }
+    std::fill_n(run, n, T(0));
+    return run;
+  }
+
+  /// n elements of x or, of `sum_of`, their terms; `across` is the step from centre to centre.
+  const T* take_run(int64_t offset, int64_t step, const T* centre, int64_t across, T* run,
+                    int64_t n) const {
+    const T* const from = read_(x_, offset, step, run, n);
+    if (terms_ == nullptr) return from;
+    terms_(from, centre, across, run, n);
+    return run;
+  }
+
   T fold_row(int64_t output, int64_t begin, int64_t end) const {
     const int64_t base = p_.kept.offset(0, output), step = p_.reduced.inner(0);
-    T run[kRun], total = fold_start<T>(p_.op);
+    T run[kRun], zero, total = fold_start<T>(p_.op);
+    const T* const centre = terms_ == nullptr ? &zero : centres(output, &zero, 1);
     for_runs(p_.reduced, begin, end, [&](int64_t first, int64_t n) {
-      const T* const from = read_(x_, base + p_.reduced.offset(0, first), step, run, n);
+      const T* const from = take_run(base + p_.reduced.offset(0, first), step, centre, 0, run, n);
       const T part = fold_run(p_.op, from, n);
       fold_columns(p_.op, &total, &part, 1);
     });
     return total;
+  }
+
+  /// The rows of outputs [first, last), several at once.
+  void fold_lines_of(int64_t first, int64_t last, T* value) const {
+    T run[kRun], zeros[kRun];
+    for_runs(p_.kept, first, last, [&](int64_t output, int64_t outputs) {
+      const int64_t n = p_.count, base = p_.kept.offset(0, output);
+      const T* const centre = terms_ == nullptr ? zeros : centres(output, zeros, outputs);
+      const bool in_place = read_.same && terms_ == nullptr;
+      const int64_t pitch = p_.kept.inner(0), most = in_place ? outputs : kRun / n;
+      for (int64_t row = 0, rows; row < outputs; row += rows) {
+        rows = std::min(most, outputs - row);
+        for (int64_t r = 0; !in_place && r < rows; r++) {
+          take_run(base + (row + r) * pitch, 1, centre + row + r, 0, run + r * n, n);
+        }
+        const T* const from = in_place ? read_(x_, base + row * pitch, 1, run, n) : run;
+        fold_rows(p_.op, from, in_place ? pitch : n, rows, n, value + (output - first) + row);
+      }
+    });
   }
 
   template <bool least>
@@ -212,11 +182,12 @@ class Reduction {
 
   void fold_outputs(int64_t output, int64_t n, int64_t begin, int64_t end, T* value) const {
     const int64_t base = p_.kept.offset(0, output), step = p_.kept.inner(0);
-    T run[kRun];
+    T run[kRun], zeros[kRun];
+    const T* const centre = terms_ == nullptr ? zeros : centres(output, zeros, n);
     std::fill_n(value, n, fold_start<T>(p_.op));
     if (p_.dense && n == p_.outputs) begin = fold_lines(n, begin, end, value);
     for_reduced(begin, end, [&](int64_t at, int64_t) {
-      fold_columns(p_.op, value, read_(x_, base + at, step, run, n), n);
+      fold_columns(p_.op, value, take_run(base + at, step, centre, 1, run, n), n);
     });
   }
 
@@ -299,7 +270,9 @@ class Reduction {
   const Plan& p_;
   const void* const x_;
   void* const y_;
-  const RunReader<T> read_;
+  const TermsOf<T> terms_;    // null: of the elements themselves
+  const void* const centre_;  // null: 0
+  const RunReader<T> read_, read_centre_;
   const RunWriter<T> write_;
   const RunWriter<int64_t> write_places_;
   T* const values_;        // [splits, outputs]
@@ -313,11 +286,8 @@ DType result_dtype(Reduce op, DType x) {
   return sums && !is_floating(x) ? DType::i64 : x;
 }
 
-void check_reduce(Reduce op, const Array& x, const Array& y) {
-  const char* name = kReduce[static_cast<int>(op)];
-  check_present(name, "x", x);
-  if (op == Reduce::mean) check_floating(name, "x", x);
-  check_dtype(name, "y", y, result_dtype(op, x.dtype));
+/// Returns how many elements are reduced to one.
+int64_t check_reduced(const char* name, const Array& x, const Array& y) {
   bool fits = x.ndim == y.ndim;
   int64_t count = 1;
   for (int axis = 0; fits && axis < x.ndim; axis++) {
@@ -326,6 +296,15 @@ void check_reduce(Reduce op, const Array& x, const Array& y) {
   }
   GG_CHECK(fits, name, "y must have x's shape, or length 1 along reduced axes, got x ", x, ", y ",
            y);
+  return count;
+}
+
+void check_reduce(Reduce op, const Array& x, const Array& y) {
+  const char* name = kReduce[static_cast<int>(op)];
+  check_present(name, "x", x);
+  if (op == Reduce::mean) check_floating(name, "x", x);
+  check_dtype(name, "y", y, result_dtype(op, x.dtype));
+  const int64_t count = check_reduced(name, x, y);
   const bool needs_one = op == Reduce::max || op == Reduce::min || is_arg(op);
   GG_CHECK(!needs_one || count > 0 || y.size() == 0, name, "x ", x, " has no elements to reduce; ",
            name, " of nothing is not defined");
@@ -337,7 +316,42 @@ void reduce_as(const Plan& plan, const Array& x, const Array& y, const Array& wo
   plan.count == 0 ? reduction.run_empty() : reduction.run();
 }
 
+void check_sum_of(const Array& x, const Array& centre, const Array& y) {
+  check_floating("sum_of", "x", x);
+  check_dtype("sum_of", "y", y, accumulation(x.dtype));
+  if (centre) {
+    check_same_shape("sum_of", "y", y, "centre", centre);
+    GG_CHECK(centre.dtype == x.dtype || centre.dtype == y.dtype, "sum_of",
+             "centre must have x's dtype or y's, got x ", x, ", centre ", centre);
+  }
+  check_reduced("sum_of", x, y);
+}
+
+template <class T>
+void sum_terms(const Plan& plan, Unary f, const Array& x, const Array& centre, const Array& y,
+               const Array& workspace) {
+  const TermsOf<T> terms = terms_of<T>(f);
+  GG_CHECK(terms != nullptr, "sum_of", "f must be square or exp, got ", kUnary[int(f)].name);
+  const Reduction<T> reduction(plan, x, y, workspace, terms, centre);
+  plan.count == 0 ? reduction.run_empty() : reduction.run();
+}
+
 }  // namespace
+
+int64_t sum_of_workspace(const Array& x, const Array& y) {
+  check_sum_of(x, {}, y);
+  return make_plan(Reduce::sum, x, y, true).workspace();
+}
+
+void sum_of(Stream, Unary f, const Array& x, const Array& centre, const Array& y,
+            const Array& workspace) {
+  check_sum_of(x, centre, y);
+  const Plan plan = make_plan(Reduce::sum, x, y, true, centre);
+  check_workspace("sum_of", workspace, plan.workspace());
+  if (plan.outputs == 0) return;
+  if (x.dtype == DType::f64) return sum_terms<double>(plan, f, x, centre, y, workspace);
+  sum_terms<float>(plan, f, x, centre, y, workspace);
+}
 
 int64_t reduce_workspace(Reduce op, const Array& x, const Array& y) {
   check_reduce(op, x, y);

@@ -1,13 +1,14 @@
 // Scatter on the CPU: x[indices..., r...] = or o= values[j..., r...], o being +, *, max or min, in
 // the order of j.
 //
-// Threads share rows by columns: each goes through all j for its own columns, so duplicates need no
-// locks and the result does not depend on the number of threads. float16 and bfloat16 are joined in
-// float32: their positions are sorted first (stable), each place is joined and rounded once.
-// Integers wrap; of bool + and max are `or`, * and min `and`. Where an index is out of range, x
-// stays as it is.
+// Threads share what cannot meet: the elements of a row, and axes of J along which an index array
+// counts evenly (those of `scatter_add` along another axis). Each goes through the rest in order,
+// so duplicates need no locks and the result does not depend on the number of threads. float16 and
+// bfloat16 are joined in float32, in a copy of x that is rounded once; where few of x's elements
+// are joined, their positions are sorted (stable) instead and each place is rounded once. Integers
+// wrap; of bool + and max are `or`, * and min `and`. Where an index is out of range, x stays as it
+// is.
 #include <algorithm>
-#include <atomic>
 #include <type_traits>
 #include <utility>
 
@@ -16,154 +17,240 @@
 #include "core/scatter.h"
 #include "cpu/convert.h"
 #include "cpu/places.h"
-#include "cpu/runs.h"
 #include "ops/arrays.h"
 
 namespace gg {
 namespace {
 
-/// A position's number of its place, and the position.
-using Entry = std::pair<int64_t, int64_t>;
+// ---- one run of rows ---------------------------------------------------------------------------
 
-/// Are all indices legal?
-bool all_legal(const IndexList& list) {
-  std::atomic<bool> legal{true};
-  parallel_for(list.layout.size, kGrain, [&](int64_t begin, int64_t end) {
-    int64_t place[kRun];
-    for_runs(list.layout, begin, end, [&](int64_t first, int64_t n) {
-      if (!locate_run(list, first, n, place)) legal = false;
-    });
-  });
-  return legal;
+/// x o= values for the rows of a run, in order.
+using JoinRun = void (*)(const Run& run, const void* values, void* x);
+
+/// One element of each row.
+template <class T, class Join>
+void join_elements(const Run& run, const T* v, T* y) {
+  constexpr Join join;
+  const auto join_at = [&](int64_t i, int64_t at) {
+    T& to = y[at + run.index[i] * run.index_step];
+    to = join(to, v[i * run.other_step]);
+  };
+  if (run.x_step == 0 && run.other_step == 1) {
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < run.n; i++) join_at(i, 0);
+  } else {
+    for (int64_t i = 0; i < run.n; i++) join_at(i, i * run.x_step);
+  }
 }
 
-/// Calls f(number of the place, j) for every j, and soon(number) some places before.
-template <class F, class Soon>
-void for_places(const ScatterProblem& p, F f, Soon soon) {
-  constexpr int64_t ahead = 24;
-  int64_t place[kRun];
-  for_runs(p.indices.layout, 0, p.count, [&](int64_t first, int64_t n) {
-    locate_run(p.indices, first, n, place);
-    for (int64_t i = 0; i < n; i++) {
-      if (i + ahead < n) soon(place[i + ahead]);
-      f(place[i], first + i);
+template <class T, class Join>
+void join_run(const Run& run, const void* values, void* x) {
+  constexpr Join join;
+  const T* const v = static_cast<const T*>(values) + run.other;
+  T* const y = static_cast<T*>(x) + run.x;
+  const int64_t step_v = run.row_other, step_y = run.row_x;
+  if (!run.has_long_rows()) {
+    for (int64_t k = 0; k < run.row; k++) {
+      join_elements<T, Join>(run, v + k * step_v, y + k * step_y);
+    }
+    return;
+  }
+  for (int64_t i = 0; i < run.n; i++) {
+    const T* const from = v + i * run.other_step;
+    T* const to = y + i * run.x_step + run.index[i] * run.index_step;
+    if (step_v == 1 && step_y == 1) {
+#pragma GCC ivdep
+      for (int64_t k = 0; k < run.row; k++) to[k] = join(to[k], from[k]);
+    } else {
+      for (int64_t k = 0; k < run.row; k++) to[k * step_y] = join(to[k * step_y], from[k * step_v]);
+    }
+  }
+}
+
+template <class T, class Join>
+constexpr JoinRun joined_by(Join) {
+  return join_run<T, Join>;
+}
+
+template <class T>
+JoinRun sum_or_product(Scatter op) {
+  if (op == Scatter::add) return joined_by<T>([](T a, T b) { return BinaryMath<T>::add(a, b); });
+  return joined_by<T>([](T a, T b) { return BinaryMath<T>::mul(a, b); });
+}
+
+template <class T>
+JoinRun extreme(Scatter op) {
+  if (op == Scatter::max) return joined_by<T>([](T a, T b) { return larger(a, b); });
+  return joined_by<T>([](T a, T b) { return smaller(a, b); });
+}
+
+/// Halves are joined in float32; sums and products of integers need no sign.
+JoinRun join_of(Scatter op, DType dtype) {
+  JoinRun join = nullptr;
+  if (op == Scatter::set) {
+    dispatch_width(dtype, [&](auto tag) {
+      using W = typename decltype(tag)::type;
+      join = joined_by<W>([](W, W b) { return b; });
+    });
+    return join;
+  }
+  if (dtype == DType::boolean) {  // bytes 0 and 1
+    return extreme<uint8_t>(op == Scatter::add || op == Scatter::max ? Scatter::max : Scatter::min);
+  }
+  const bool ordered = op == Scatter::max || op == Scatter::min;
+  if (is_floating(dtype)) {
+    if (dtype == DType::f64) return ordered ? extreme<double>(op) : sum_or_product<double>(op);
+    return ordered ? extreme<float>(op) : sum_or_product<float>(op);
+  }
+  if (!ordered) {
+    dispatch_width(dtype,
+                   [&](auto tag) { join = sum_or_product<typename decltype(tag)::type>(op); });
+  } else {
+    dispatch_integer(dtype, [&](auto tag) { join = extreme<typename decltype(tag)::type>(op); });
+  }
+  return join;
+}
+
+// ---- all of them, in order ---------------------------------------------------------------------
+
+/// A walk ordered for joins: `free` outer places that may be gone through in any order, each with
+/// `ordered` steps that may not, each with `inner` free elements that may be cut into pieces.
+struct Order {
+  int64_t free = 1, ordered = 1, inner = 1, piece;
+
+  explicit Order(const IndexWalk& walk) {
+    const auto& layout = walk.layout();
+    const int last = layout.ndim - 1;
+    for (int axis = 0; axis < last; axis++) {
+      (walk.is_free(axis) ? free : ordered) *= layout.length[axis];
+    }
+    (walk.is_free(last) ? inner : ordered) *= layout.length[last];
+    piece = inner;
+    if (layout.size >= 2 * kGrain) {
+      piece = std::clamp(inner / num_threads(), std::min<int64_t>(inner, 64), kRun);
+    }
+  }
+
+  int64_t pieces() const { return (inner + piece - 1) / piece; }
+};
+
+/// Calls f(run) for all runs of values; those that may meet in order.
+template <class F>
+void for_joins(const IndexWalk& walk, F f) {
+  const Order order(walk);
+  const int64_t pieces = order.pieces(), grain = kGrain / (order.ordered * order.piece) + 1;
+  parallel_for(order.free * pieces, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; task++) {
+      const int64_t first = task / pieces * order.ordered, last = first + order.ordered;
+      const int64_t from = task % pieces * order.piece;
+      const int64_t n = std::min(order.inner - from, order.piece);
+      if (walk.row() == order.inner) {
+        walk.for_runs(first, last, [&](const Run& run) { f(run.columns(from, n)); });
+      } else {
+        for (int64_t i = first; i < last; i++) {
+          walk.for_runs(i * order.inner + from, i * order.inner + from + n, f);
+        }
+      }
     }
   });
 }
 
-/// layout.offset(0, i), without a division where that is one step.
-int64_t offset_in(const Layout<1>& layout, int64_t i) {
-  return layout.ndim == 1 ? i * layout.inner(0) : layout.offset(0, i);
+void join_all(const IndexWalk& walk, Scatter op, const Array& values, const Array& x) {
+  const JoinRun join = join_of(op, x.dtype);
+  for_joins(walk, [&](const Run& run) { join(run, values.data, x.data); });
 }
 
-/// Calls f(offset of values, offset of x, n) for the stretches of a row's elements [begin, end),
-/// along the innermost axis.
-template <class F>
-void for_stretches(const Layout<2>& rest, int64_t begin, int64_t end, F f) {
-  const int64_t length = rest.length[rest.ndim - 1];
-  while (begin < end) {
-    const int64_t n = std::min({length - begin % length, end - begin, kRun});
-    f(rest.offset(0, begin), rest.offset(1, begin), n);
-    begin += n;
+// ---- halves ------------------------------------------------------------------------------------
+
+/// Are so few elements of x joined that a copy of it costs more than sorting them?
+bool is_sparse(const IndexList& list) {
+  int64_t places = 1;
+  for (int a = 0; a < list.count; a++) places *= list.limit[a];
+  return places / 8 > list.layout.size;
+}
+
+/// A run of halves into floats.
+template <class T>
+void join_widened(const Run& run, JoinRun join, const T* values, float* x) {
+  float terms[kRun];
+  if (!run.has_long_rows()) {
+    for (int64_t k = 0; k < run.row; k++) {
+      Run line = run.columns(k, 1);
+      read_run(values + line.other, line.other_step, terms, line.n);
+      line.other = 0;
+      line.other_step = 1;
+      join(line, terms, x);
+    }
+    return;
+  }
+  for (int64_t i = 0; i < run.n; i++) {
+    for (int64_t from = 0; from < run.row; from += kRun) {
+      Run line = run.columns(from, std::min(kRun, run.row - from));
+      read_run(values + line.other + i * run.other_step, run.row_other, terms, line.row);
+      line.n = 1;
+      line.x += i * run.x_step;
+      line.index += i;
+      line.other = 0;
+      line.row_other = 1;
+      join(line, terms, x);
+    }
   }
 }
 
-/// Columns that a thread takes: all of a small scatter, else an equal share of whole cache lines.
-int64_t columns_of_thread(const ScatterProblem& p) {
-  if (p.count * p.row < 4 * kGrain) return p.row;
-  return std::max<int64_t>(64, (p.row + num_threads() - 1) / num_threads());
-}
-
-/// Calls f(join), join(a, b) being what `op` makes of an element of x and a value.
-template <class T, class F>
-auto with_join(Scatter op, F f) {
-  switch (op) {
-    case Scatter::set:
-      return f([](T, T b) { return b; });
-    case Scatter::add:
-      return f([](T a, T b) { return BinaryMath<T>::add(a, b); });
-    case Scatter::mul:
-      return f([](T a, T b) { return BinaryMath<T>::mul(a, b); });
-    case Scatter::max:
-      return f([](T a, T b) { return larger(a, b); });
-    default:
-      return f([](T a, T b) { return smaller(a, b); });
+/// In a copy of x in float32.
+template <class T>
+void join_copy(const Arrays& indices, Scatter op, const Array& values, const Array& x,
+               float* memory) {
+  Array wide = x;
+  wide.data = memory;
+  wide.dtype = DType::f32;
+  for (int64_t axis = x.ndim - 1, step = 1; axis >= 0; step *= x.shape[axis--]) {
+    wide.stride[axis] = step;
   }
+  copy(0, x, wide);
+  IndexWalk walk(indices, wide, values);
+  walk.order_for_joins();
+  const JoinRun join = join_of(op, DType::f32);
+  for_joins(walk, [&](const Run& run) { join_widened(run, join, values.as<const T>(), memory); });
+  copy(0, wide, x);
 }
 
-/// n elements of a row: y = join(y, v). Steps of v and y.
+/// A position's number of its place, and the position.
+using Entry = std::pair<int64_t, int64_t>;
+
+/// x o= the rows of one place, entries [first, last), each element rounded once.
 template <class T>
-using JoinElements = void (*)(const T* v, int64_t step_v, T* y, int64_t step_y, int64_t n);
+void join_place(const ScatterProblem& p, JoinRun join, const Entry* first, const Entry* last,
+                const T* values, T* x) {
+  const Layout<2>& rest = p.rows.rest;
+  constexpr int64_t zero = 0;
+  float joined[kRun], terms[kRun];
+  for_runs(rest, 0, rest.size, [&](int64_t begin, int64_t n) {
+    T* const y = x + p.places.offset(0, first->first) + rest.offset(1, begin);
+    read_run(y, rest.inner(1), joined, n);
+    for (const Entry* entry = first; entry != last; entry++) {
+      const T* const v = values + p.rows.outer.offset(0, entry->second) + rest.offset(0, begin);
+      read_run(v, rest.inner(0), terms, n);
+      join({1, 0, 0, 0, 0, &zero, 0, n, 1, 1}, terms, joined);
+    }
+    write_run(joined, y, rest.inner(1), n);
+  });
+}
 
 template <class T>
-JoinElements<T> join_elements(Scatter op) {
-  return with_join<T>(op, [](auto join) -> JoinElements<T> {
-    return [](const T* v, int64_t step_v, T* y, int64_t step_y, int64_t n) {
-      constexpr decltype(join) joined;
-      if (step_v == 1 && step_y == 1) {
-#pragma GCC ivdep
-        for (int64_t i = 0; i < n; i++) y[i] = joined(y[i], v[i]);
-      } else {
-        for (int64_t i = 0; i < n; i++) y[i * step_y] = joined(y[i * step_y], v[i * step_v]);
-      }
+void join_places(const ScatterProblem& p, Scatter op, const T* values, T* x, Entry* entries) {
+  const JoinRun join = join_of(op, DType::f32);
+  for (int64_t j = 0; j < p.count; j++) entries[j] = {p.indices.locate(j).offset, j};
+  std::sort(entries, entries + p.count);  // by place, then by j
+  parallel_for(p.count, kGrain / p.row + 1, [&](int64_t begin, int64_t end) {
+    const auto starts = [&](int64_t i) {  // is entry i the first of its place?
+      return i == 0 || entries[i].first != entries[i - 1].first;
     };
-  });
-}
-
-/// Every row in the order of j; T needs no wider type to be joined in.
-template <class T>
-void join_in_order(const ScatterProblem& p, Scatter op, const T* values, T* x) {
-  const JoinElements<T> join = join_elements<T>(op);
-  const int64_t step_v = p.rows.rest.inner(0), step_x = p.rows.rest.inner(1);
-  parallel_for(p.row, columns_of_thread(p), [&](int64_t begin, int64_t end) {
-    const auto fetch = [&](int64_t place) {
-      __builtin_prefetch(x + offset_in(p.places, place), 1);
-    };
-    for_places(
-        p,
-        [&](int64_t place, int64_t j) {
-          const T* const from = values + offset_in(p.rows.outer, j);
-          T* const to = x + offset_in(p.places, place);
-          if (p.row == 1) return join(from, 1, to, 1, 1);
-          for_stretches(p.rows.rest, begin, end, [&](int64_t at_v, int64_t at_x, int64_t n) {
-            join(from + at_v, step_v, to + at_x, step_x, n);
-          });
-        },
-        fetch);
-  });
-}
-
-/// x o= the rows of one place, entries [first, last), for n elements of a row, in float32.
-template <class T>
-void join_place(const ScatterProblem& p, Scatter op, const Entry* first, const Entry* last,
-                const T* values, T* x, int64_t begin, int64_t end) {
-  const int64_t step_v = p.rows.rest.inner(0), step_x = p.rows.rest.inner(1);
-  float joined[kRun];
-  for_stretches(p.rows.rest, begin, end, [&](int64_t at_v, int64_t at_x, int64_t n) {
-    T* const y = x + p.places.offset(0, first->first) + at_x;
-    for (int64_t i = 0; i < n; i++) joined[i] = to_float(y[i * step_x]);
-    with_join<float>(op, [&](auto join) {
-      for (const Entry* entry = first; entry != last; entry++) {
-        const T* const v = values + p.rows.outer.offset(0, entry->second) + at_v;
-        for (int64_t i = 0; i < n; i++) joined[i] = join(joined[i], to_float(v[i * step_v]));
-      }
-    });
-    for (int64_t i = 0; i < n; i++) y[i * step_x] = from_float<T>(joined[i]);
-  });
-}
-
-template <class T>
-void join_halves(const ScatterProblem& p, Scatter op, const T* values, T* x, Entry* entries) {
-  Entry* end = entries;
-  for_places(p, [&](int64_t place, int64_t j) { *end++ = {place, j}; }, [](int64_t) {});
-  std::sort(entries, end);  // by place, then by j
-  const int64_t columns = columns_of_thread(p);
-  parallel_for(p.row, columns, [&](int64_t begin_column, int64_t end_column) {
-    for (Entry* first = entries; first != end;) {
-      Entry* last = first;
-      while (last != end && last->first == first->first) last++;
-      join_place(p, op, first, last, values, x, begin_column, end_column);
-      first = last;
+    for (int64_t i = begin; i < end; i++) {
+      if (!starts(i)) continue;  // the thread of the first does it
+      int64_t last = i + 1;
+      while (last < p.count && !starts(last)) last++;
+      join_place(p, join, entries + i, entries + last, values, x);
     }
   });
 }
@@ -175,29 +262,31 @@ void scatter(Stream, Scatter op, const Array& values, const Arrays& indices, con
   const ScatterProblem p = scatter_problem(values, indices, x, flag);
   check_workspace("scatter", workspace, scatter_workspace(indices, x));
   if (p.count == 0) return;
-  if (!all_legal(p.indices)) {
+  if (p.row == 0 || p.limit == 0) {  // no element is set, but an index may be illegal
     return flag_first(p.indices, FlagCode::scatter, flag.as<int64_t>());
   }
-  if (p.row == 0) return;
-  if (op == Scatter::set) {
-    return dispatch_width(x.dtype, [&](auto tag) {
-      using W = typename decltype(tag)::type;
-      join_in_order(p, op, values.as<W>(), x.as<W>());
-    });
+  IndexWalk walk(indices, x, values);
+  if (!walk.legal()) return flag_first(p.indices, FlagCode::scatter, flag.as<int64_t>());
+  const bool half = is_floating(x.dtype) && dtype_size(x.dtype) == 2;
+  if (op == Scatter::set || !half) {
+    walk.order_for_joins();
+    return join_all(walk, op, values, x);
   }
-  dispatch_all(x.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    if constexpr (is_half<T>) {
-      join_halves(p, op, values.as<T>(), x.as<T>(), workspace.as<Entry>());
+  const auto joined = [&](auto tag) {
+    using T = decltype(tag);
+    if (is_sparse(p.indices)) {
+      join_places(p, op, values.as<T>(), x.as<T>(), workspace.as<Entry>());
     } else {
-      join_in_order(p, op, values.as<T>(), x.as<T>());
+      join_copy<T>(indices, op, values, x, workspace.as<float>());
     }
-  });
+  };
+  x.dtype == DType::f16 ? joined(f16{}) : joined(bf16{});
 }
 
 int64_t scatter_workspace(const Arrays& indices, const Array& x) {
   const IndexList list = index_list("scatter", indices, x, true);
   if (dtype_size(x.dtype) != 2 || !is_floating(x.dtype)) return 0;
+  if (!is_sparse(list)) return x.size() * static_cast<int64_t>(sizeof(float));
   return list.layout.size * static_cast<int64_t>(sizeof(Entry));
 }
 

@@ -4,16 +4,25 @@
 #include <cuda_runtime.h>
 #include <cxxabi.h>
 
+#include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <source_location>
-#include <stdexcept>
-#include <string>
 
 namespace gg {
 
-class CudaError : public std::runtime_error {
+/// Holds its text itself: every kernel file includes this, and <string> is long to compile.
+class CudaError : public std::exception {
  public:
-  using std::runtime_error::runtime_error;
+  /// what: name: text
+  CudaError(const char* what, const char* name, const char* text) {
+    std::snprintf(text_, sizeof(text_), "%s: %s: %s", what, name, text);
+  }
+
+  const char* what() const noexcept override { return text_; }
+
+ private:
+  char text_[2048];
 };
 
 namespace detail {
@@ -48,36 +57,32 @@ inline const char* error_hint(cudaError_t error) {
   }
 }
 
-inline std::string kernel_name(const void* kernel) {
-  const char* mangled = nullptr;
-  if (cudaFuncGetName(&mangled, kernel) != cudaSuccess || !mangled) {
-    cudaGetLastError();  // the failed look-up is not the user's error
-    return "kernel";
-  }
-  int status = 0;
-  char* readable = abi::__cxa_demangle(mangled, nullptr, nullptr, &status);
-  std::string name = readable ? readable : mangled;
-  std::free(readable);
-  return name;
-}
-
-inline std::string to_string(dim3 d) {
-  return "(" + std::to_string(d.x) + ", " + std::to_string(d.y) + ", " + std::to_string(d.z) + ")";
-}
-
-[[noreturn]] inline void throw_cuda(cudaError_t error, const std::string& what) {
-  throw CudaError(what + ": " + cudaGetErrorName(error) + ": " + cudaGetErrorString(error) +
-                  error_hint(error));
+[[noreturn]] inline void throw_cuda(cudaError_t error, const char* what) {
+  char text[1024];
+  std::snprintf(text, sizeof(text), "%s%s", cudaGetErrorString(error), error_hint(error));
+  throw CudaError(what, cudaGetErrorName(error), text);
 }
 
 inline void check_launch(cudaError_t error, const LaunchSite& site) {
   if (error == cudaSuccess) error = cudaPeekAtLastError();
   if (error == cudaSuccess) return;
   cudaGetLastError();  // clears it, so that the next launch does not report it again
-  throw_cuda(error, "launch of " + kernel_name(site.kernel) + " with grid " + to_string(site.grid) +
-                        ", block " + to_string(site.block) + ", " +
-                        std::to_string(site.shared_bytes) + " bytes of dynamic shared memory at " +
-                        site.where.file_name() + ":" + std::to_string(site.where.line()));
+  const char* mangled = nullptr;
+  if (cudaFuncGetName(&mangled, site.kernel) != cudaSuccess || !mangled) {
+    cudaGetLastError();  // the failed look-up is not the user's error
+    mangled = "kernel";
+  }
+  int status = 0;
+  char* const readable = abi::__cxa_demangle(mangled, nullptr, nullptr, &status);
+  char text[1024];
+  std::snprintf(text, sizeof(text),
+                "launch of %.500s with grid (%u, %u, %u), block (%u, %u, %u), %zu bytes of dynamic "
+                "shared memory at %s:%u",
+                readable ? readable : mangled, site.grid.x, site.grid.y, site.grid.z, site.block.x,
+                site.block.y, site.block.z, site.shared_bytes, site.where.file_name(),
+                static_cast<unsigned>(site.where.line()));
+  std::free(readable);
+  throw_cuda(error, text);
 }
 
 /// A kernel must be told to accept more than 48 KiB.

@@ -3,18 +3,18 @@
 //   launch(softmax_rows<float>, grid, block, shared_bytes, stream, x, y, n);
 //
 // Arguments are converted to the kernel's parameter types. A grid with a zero in it starts nothing.
-// Errors throw CudaError (nvcc) or sim::Error (simulator), both std::runtime_error, and name the
-// kernel, the launch's file and line, and the way out.
+// Errors throw CudaError (nvcc) or sim::Error (simulator), and name the kernel, the launch's file
+// and line, and the way out.
 #pragma once
 
 #include <source_location>
-#include <stdexcept>
-#include <string>
-#include <tuple>
+#include <type_traits>
 
 #include "device/platform.h"
 
-#if !GG_SIMULATOR
+#if GG_SIMULATOR
+#include <tuple>
+#else
 #include "device/cuda_error.h"
 #endif
 

@@ -142,7 +142,7 @@ F driver_function(const char* name) {
   check_cuda(cudaGetDriverEntryPointByVersion(name, &function, 12000, cudaEnableDefault, &result),
              name);
   if (result != cudaDriverEntryPointSuccess || function == nullptr) {
-    throw CudaError(std::string(name) + ": the NVIDIA driver does not have it; it needs 525 or up");
+    throw CudaError(name, "the NVIDIA driver does not have it", "it needs 525 or up");
   }
   return reinterpret_cast<F>(function);
 }

@@ -1,8 +1,9 @@
 // Attention: checks, choice of kernels, and delta = rowsum(dO o).
 //
 // The problem is made here from arrays (kernels/attention_problem.cuh). float16 and bfloat16 run on
-// tensor cores (attention_mma.cu) where the device has them; a few queries have kernels of their
-// own (attention_decode.cu); all else, and sizes 0, on CUDA cores (attention_simt.cu,
+// tensor cores where the device has them: on Hopper's own path what it can take
+// (attention_hopper.cu), else by mma.sync (attention_mma.cu). A few queries have kernels of their
+// own (attention_decode.cu); all else, and sizes 0, runs on CUDA cores (attention_simt.cu,
 // attention_simt_grad.cu). The gradient needs delta first, in the workspace:
 // B H M sums of the accumulation dtype, =, in a fixed order, by eight threads for each row; bytes:
 // dO and o once; bound: bandwidth. Reached: not measured.
@@ -11,6 +12,7 @@
 
 #include "core/attention_checks.h"
 #include "core/index.h"
+#include "kernels/attention_hopper.cuh"
 #include "kernels/attention_launch.cuh"
 #include "kernels/attention_mma.cuh"
 #include "ops/arrays.h"
@@ -172,6 +174,7 @@ void attention(Stream stream, const Array& q, const Array& k, const Array& v,
     check_workspace("attention", workspace, attention_workspace(q, k, o));
     return launch_attention_decode(stream, p, workspace.data);
   }
+  if (attention_hopper_takes(p)) return launch_attention_hopper(stream, p);
   if (on_tensor_cores(p)) return launch_attention_mma(stream, p, p.dtype);
   launch_attention_simt(stream, p);
 }
@@ -199,6 +202,7 @@ void attention_grad(Stream stream, const Array& d_o, const Array& q, const Array
   }
   p.delta = workspace.data;
   if (q.size() > 0) launch_delta(stream, p);
+  if (attention_hopper_takes(p) && !p.dbias.data) return launch_attention_grad_hopper(stream, p);
   if (on_tensor_cores(p)) return launch_attention_grad_mma(stream, p, p.dtype);
   launch_attention_grad_simt(stream, p);
 }

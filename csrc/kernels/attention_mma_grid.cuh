@@ -20,9 +20,12 @@ struct AttentionPlace {
   int64_t batch, head;
   int tile;
 
-  __device__ __forceinline__ explicit AttentionPlace(const AttentionGrid& grid) {
-    const unsigned tiles = static_cast<unsigned>(grid.tiles), own = blockIdx.x / tiles;
-    const int number = static_cast<int>(blockIdx.x - own * tiles);
+  __device__ __forceinline__ explicit AttentionPlace(const AttentionGrid& grid)
+      : AttentionPlace(grid, blockIdx.x) {}
+
+  __device__ __forceinline__ AttentionPlace(const AttentionGrid& grid, unsigned block) {
+    const unsigned tiles = static_cast<unsigned>(grid.tiles), own = block / tiles;
+    const int number = static_cast<int>(block - own * tiles);
     tile = grid.reversed ? grid.tiles - 1 - number : number;
     batch = grid.by_heads.quotient(grid.first + own, grid.heads);
     head = grid.first + own - batch * grid.heads;

@@ -56,24 +56,29 @@ template <int Rows>
 struct RowBounds {
   int begin[Rows], end[Rows];
 
-  /// Rows from `count` on see none. Ends with a barrier.
+  /// One line. Rows from `count` on see none.
+  template <bool ByKeys>
+  __device__ __forceinline__ void set(int line, const AttentionProblem& p, int64_t batch, int row0,
+                                      int count) {
+    Interval seen = {0, 0};
+    if (row0 + line < count) {
+      if constexpr (ByKeys) {
+        seen = queries_seeing(p, batch, row0 + line);
+      } else {
+        seen = keys_seen(p, batch, row0 + line);
+      }
+    }
+    const bool some = seen.begin < seen.end;
+    begin[line] = some ? seen.begin : kNoColumn;
+    end[line] = some ? seen.end : 0;
+  }
+
+  /// All lines. Ends with a barrier.
   template <bool ByKeys>
   __device__ __forceinline__ void fill(const AttentionProblem& p, int64_t batch, int row0,
                                        int count) {
     const int line = static_cast<int>(threadIdx.x);
-    if (line < Rows) {
-      Interval seen = {0, 0};
-      if (row0 + line < count) {
-        if constexpr (ByKeys) {
-          seen = queries_seeing(p, batch, row0 + line);
-        } else {
-          seen = keys_seen(p, batch, row0 + line);
-        }
-      }
-      const bool some = seen.begin < seen.end;
-      begin[line] = some ? seen.begin : kNoColumn;
-      end[line] = some ? seen.end : 0;
-    }
+    if (line < Rows) set<ByKeys>(line, p, batch, row0, count);
     __syncthreads();
   }
 

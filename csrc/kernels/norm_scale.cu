@@ -1,12 +1,14 @@
-// The norm of a list of arrays, and their scaling: gradient clipping.
+// The norm of a list of arrays, and their scaling: gradient clipping, and the loss scale of
+// float16.
 //
 // global_norm: a block joins the terms of one chunk of 8192 elements (float32 sums of 32 terms a
 // thread, then a fixed tree), writes the result in float64 to the workspace, and one more block
 // joins those in index order. The chunks depend on the sizes alone, so the same list gives the same
-// bits on every GPU. norm is overwritten; scale reads and writes its arrays.
+// bits on every GPU. norm is overwritten; scale and unscale read and write their arrays. Threads
+// of unscale that meet an infinity or NaN all store the same 1.
 //
-// Bytes: global_norm reads each element once; scale reads and writes it. Bound: bandwidth.
-// Reached: not measured.
+// Bytes: global_norm reads each element once; scale and unscale read and write it. Bound:
+// bandwidth; update_scale: one thread.  Reached: not measured.
 #include "core/optim.h"
 #include "core/optim_lists.h"
 #include "kernels/tensor_list.cuh"
@@ -76,22 +78,54 @@ __global__ void __launch_bounds__(kListThreads)
   if (threadIdx.x == 0) *norm = static_cast<A>(rule.root(sum));
 }
 
+/// What arrays are multiplied by: *factor, or 1 / *scale, and then infinities are reported.
+template <class A>
+struct Factor {
+  const A* factor;
+  const float* scale;
+  int* found;
+
+  __device__ A value() const {
+    return factor ? *factor : static_cast<A>(1 / static_cast<double>(*scale));
+  }
+};
+
 template <class T, int N>
 __global__ void __launch_bounds__(kListThreads)
-    scale_arrays(const ArrayTable<N> table, const Acc<T>* factor) {
+    scale_arrays(const ArrayTable<N> table, const Factor<Acc<T>> factor) {
   using A = Acc<T>;
   constexpr int V = max_vec<T>();
   const ListChunk chunk = chunk_of_block(table.map, kChunk);
   T* const x = static_cast<T*>(table.data[chunk.array]);
   const bool aligned = aligned16(x);
-  const A by = *factor;
+  const A by = factor.value();
+  bool finite = true;
   for (int64_t i = chunk.begin + threadIdx.x * V; i < chunk.end; i += kListThreads * V) {
     const bool whole = aligned && i + V <= chunk.end;
     Vec<T, V> values = load_part<V>(x, i, chunk.end, whole);
 #pragma unroll
-    for (int k = 0; k < V; k++) values[k] = convert<T>(convert<A>(values[k]) * by);
+    for (int k = 0; k < V; k++) {
+      const A value = convert<A>(values[k]);
+      finite = finite && std::isfinite(value);
+      values[k] = convert<T>(value * by);
+    }
     store_part(x, i, chunk.end, whole, values);
   }
+  if (!finite && factor.found) atomicExch(factor.found, 1);
+}
+
+template <class T>
+void scale_all(Stream stream, const Arrays& xs, const Factor<Acc<T>>& factor) {
+  for_slices(xs.size(), [&](auto capacity, size_t from, size_t to) {
+    constexpr int N = decltype(capacity)::value;
+    const ArrayTable<N> table = table_of<N>(xs, from, to);
+    launch(scale_arrays<T, N>, table.map.blocks(), kListThreads, 0, stream, table, factor);
+  });
+}
+
+__global__ void move_scale(float* scale, int* good, const int* found, double growth, double backoff,
+                           int64_t interval) {
+  next_scale(*scale, *good, *found != 0, growth, backoff, interval);
 }
 
 }  // namespace
@@ -126,13 +160,22 @@ int64_t global_norm_workspace(const Arrays& xs) {
 void scale(Stream stream, const Arrays& xs, const Array& factor) {
   dispatch_floating(check_scale(xs, factor), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    for_slices(xs.size(), [&](auto capacity, size_t from, size_t to) {
-      constexpr int N = decltype(capacity)::value;
-      const ArrayTable<N> table = table_of<N>(xs, from, to);
-      launch(scale_arrays<T, N>, table.map.blocks(), kListThreads, 0, stream, table,
-             factor.as<Acc<T>>());
-    });
+    scale_all<T>(stream, xs, {factor.as<Acc<T>>(), nullptr, nullptr});
   });
+}
+
+void unscale(Stream stream, const Arrays& xs, const Array& scale, const Array& found) {
+  dispatch_floating(check_unscale(xs, scale, found), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    scale_all<T>(stream, xs, {nullptr, scale.as<float>(), found.as<int>()});
+  });
+}
+
+void update_scale(Stream stream, const Array& scale, const Array& good, const Array& found,
+                  double growth, double backoff, int64_t interval) {
+  check_update_scale(scale, good, found, interval);
+  launch(move_scale, 1, 1, 0, stream, scale.as<float>(), good.as<int>(), found.as<int>(), growth,
+         backoff, interval);
 }
 
 }  // namespace gg

@@ -6,8 +6,9 @@
 // and halves as vectors of 8, where every buffer of the parameter is aligned to 16 bytes. Gradients
 // are read past L1, state is written to be evicted first. `hyper` is read from the device; what it
 // leads to is formed in float64 once in a block. The last block to finish (by ticket) moves it on,
-// so a step needs no host and fits a CUDA graph. Parameters and state are read and written;
-// elements are independent, so results do not depend on the schedule.
+// so a step needs no host and fits a CUDA graph; nor does a skipped one, in which every block
+// returns at once. Parameters (or their master weights, and then parameters are only written) and
+// state are read and written; elements are independent, so results do not depend on the schedule.
 //
 // Bound: bandwidth.  Reached: not measured.
 #pragma once
@@ -26,6 +27,7 @@ template <int N, int S>
 struct StepTable {
   ListMap<N> map;
   void* params[N];
+  void* masters[N];
   const void* grads[N];
   void* states[S][N];
 };
@@ -34,18 +36,20 @@ struct StepTable {
 struct StepClock {
   double* hyper;
   int* ticket;
-  bool advance;  ///< in the last launch of a list
+  const int* skip;  ///< or null
+  bool advance;     ///< in the last launch of a list
 };
 
-/// Where a parameter and what belongs to it lie; states that are not in use are null.
+/// Where a parameter and what belongs to it lie; master and states that are not in use are null.
 template <class T, class A, int S>
 struct StepBuffers {
   T* param;
+  A* master;
   const T* grad;
   A* state[S];
 
   __device__ bool aligned() const {
-    bool all = aligned16(param, grad);
+    bool all = aligned16(param, master, grad);
 #pragma unroll
     for (int k = 0; k < S; k++) all = all && aligned16(state[k]);
     return all;
@@ -57,11 +61,17 @@ template <class T, class A, int V, int S>
 struct StepGroup {
   int64_t i, end;
   bool whole;
-  Vec<T, V> param, grad;
-  Vec<A, V> state[S];
+  Vec<T, V> grad;
+  Vec<A, V> param, state[S];
 
   __device__ void load(const StepBuffers<T, A, S>& from, int mask) {
-    param = load_part<V>(from.param, i, end, whole);
+    if (is_half<T> && !from.master) {
+      const Vec<T, V> rounded = load_part<V>(from.param, i, end, whole);
+#pragma unroll
+      for (int v = 0; v < V; v++) param[v] = convert<A>(rounded[v]);
+    } else {
+      param = load_part<V>(weights(from), i, end, whole);
+    }
     grad = load_part_once<V>(from.grad, i, end, whole);
 #pragma unroll
     for (int k = 0; k < S; k++) {
@@ -74,11 +84,10 @@ struct StepGroup {
   __device__ void take_step(const Rule& rule, int mask) {
 #pragma unroll
     for (int v = 0; v < V; v++) {
-      A x = convert<A>(param[v]), s[kStates] = {};
+      A s[kStates] = {};
       for (int k = 0; k < S; k++) s[k] = state[k][v];
-      update(rule, mask, convert<A>(grad[v]), x, s[0], s[1], s[2]);
+      update(rule, mask, convert<A>(grad[v]), param[v], s[0], s[1], s[2]);
       for (int k = 0; k < S; k++) state[k][v] = s[k];
-      param[v] = convert<T>(x);
     }
   }
 
@@ -87,7 +96,23 @@ struct StepGroup {
     for (int k = 0; k < S; k++) {
       if (mask >> k & 1) store_part_last(to.state[k], i, end, whole, state[k]);
     }
-    store_part(to.param, i, end, whole, param);
+    if (!is_half<T> || to.master) store_part(weights(to), i, end, whole, param);
+    if constexpr (is_half<T>) {
+      Vec<T, V> rounded;
+#pragma unroll
+      for (int v = 0; v < V; v++) rounded[v] = convert<T>(param[v]);
+      store_part(to.param, i, end, whole, rounded);
+    }
+  }
+
+ private:
+  /// What the step is computed on, where that has the accumulation dtype.
+  static __device__ A* weights(const StepBuffers<T, A, S>& of) {
+    if constexpr (is_half<T>) {
+      return of.master;
+    } else {
+      return of.param;
+    }
   }
 };
 
@@ -133,12 +158,14 @@ __global__ void __launch_bounds__(kListThreads, 2)
   using A = Acc<T>;
   using Rule = decltype(make_rule<A>(options, clock.hyper));
   constexpr int S = Options::kBuffers;
+  if (clock.skip && *clock.skip != 0) return;
   GG_SHARED(shared_rule, Rule);
   if (threadIdx.x == 0) shared_rule = make_rule<A>(options, clock.hyper);
   __syncthreads();
   const Rule rule = shared_rule;
   const ListChunk mine = chunk_of_block(table.map, chunk);
   StepBuffers<T, A, S> buffers{static_cast<T*>(table.params[mine.array]),
+                               static_cast<A*>(table.masters[mine.array]),
                                static_cast<const T*>(table.grads[mine.array]),
                                {}};
 #pragma unroll
@@ -148,31 +175,32 @@ __global__ void __launch_bounds__(kListThreads, 2)
 }
 
 /// Elements of a block: enough blocks to fill the device eight times, else as long as that.
-inline int64_t step_chunk(const Arrays& params) {
+inline int64_t step_chunk(const Arrays& grads) {
   constexpr int64_t kLeast = kListThreads * 4 * kGroups;
   int64_t total = 0;
-  for (const Array& p : params) total += p.size();
+  for (const Array& g : grads) total += g.size();
   const int64_t share = total / (int64_t{8} * multiprocessors());
   return std::max(kLeast, (share + kLeast - 1) / kLeast * kLeast);
 }
 
 template <int Short, class T, class Options>
 void launch_step(Stream stream, const StepLists& lists, const Options& options) {
-  const size_t n = lists.params.size();
-  const int64_t chunk = step_chunk(lists.params);
+  const size_t n = lists.count();
+  const int64_t chunk = step_chunk(lists.grads);
   for_slices<Short>(n, [&](auto capacity, size_t from, size_t to) {
     constexpr int N = decltype(capacity)::value;
     StepTable<N, Options::kBuffers> table{};
     for (size_t i = from; i < to; i++) {
       const int at = table.map.count;
       table.params[at] = lists.params[i].data;
+      table.masters[at] = lists.master<Acc<T>>(i);
       table.grads[at] = lists.grads[i].data;
       for (int k = 0; k < Options::kBuffers; k++) {
         table.states[k][at] = lists.state<Acc<T>>(k, i);
       }
       table.map.add(lists.params[i].size(), chunk);
     }
-    const StepClock clock{lists.hyper.as<double>(), lists.ticket.as<int>(), to == n};
+    const StepClock clock{lists.hyper.as<double>(), lists.ticket.as<int>(), lists.skip(), to == n};
     const unsigned blocks = std::max(1u, table.map.blocks());  // a step of nothing still counts
     launch(optimizer_step<T, Options, N>, blocks, kListThreads, 0, stream, table, options,
            lists.mask(), chunk, clock);

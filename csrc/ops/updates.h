@@ -41,9 +41,14 @@ void permutation(Stream stream, const Array& state, int64_t call, const Array& y
 //
 // One launch for up to 256 arrays; a longer list takes more launches and still counts one step.
 // `hyper` is float64[2] on the device: {learning rate, steps done}; the operation adds 1 to steps
-// done. `ticket` is int32[1] on the device, 0 at rest. Parameters and gradients are contiguous,
-// floating, of one dtype; state buffers have the accumulation dtype. Reads and writes params and
-// state. t = steps done + 1.
+// done. `ticket` is int32[1] on the device, 0 at rest, or int32[2]: where the second is not 0 (see
+// unscale) the step is skipped: nothing is written, nothing counted. Parameters and gradients are
+// contiguous, floating, of one dtype; state buffers have the accumulation dtype. Reads and writes
+// params and state. t = steps done + 1.
+//
+// Of float16 and bfloat16, params may be twice as long as grads: the second half are the master
+// weights, float32. A step then reads and writes these in the parameters' place, and writes the
+// parameters, rounded.
 
 /// g = grad (negated if maximize) + weight_decay p;  with momentum mu != 0:
 ///   buf = g when t == 1, else mu buf + (1 - dampening) g;  g = nesterov ? g + mu buf : buf
@@ -118,5 +123,16 @@ int64_t global_norm_workspace(const Arrays& xs);
 /// x *= factor[0] for every array of the list (factor on the device, accumulation dtype). Every
 /// array must be contiguous.
 void scale(Stream stream, const Arrays& xs, const Array& factor);
+
+/// x *= 1 / scale[0] for every array of the list, and found[0] = 1 where an x is infinite or NaN
+/// (else found stays). scale float32 [1], found int32 [1], both on the device; the reciprocal is
+/// formed in float64 and rounded to the accumulation dtype. Every array must be contiguous.
+void unscale(Stream stream, const Arrays& xs, const Array& scale, const Array& found);
+
+/// The scale of the next step. Where found[0] is not 0: scale *= backoff, good = 0. Else good += 1,
+/// and at `interval` good steps in a row scale *= growth (unless that is infinite), good = 0.
+/// scale float32 [1], good and found int32 [1], on the device; products in float64, rounded.
+void update_scale(Stream stream, const Array& scale, const Array& good, const Array& found,
+                  double growth, double backoff, int64_t interval);
 
 }  // namespace gg

@@ -3,7 +3,7 @@
     python csrc/packaging/stubs.py        # rewrites gpugrad/_cpu.pyi, _sim.pyi, _cuda.pyi
 
 Needs _cpu and _sim built. _cuda binds what _sim binds, but for the simulator's schedule; _cpu binds
-a part of it, and functions of memory. tests/test_stubs.py fails when the committed stubs are not
+a part of it, and functions of its own. tests/test_stubs.py fails when the committed stubs are not
 what this writes.
 """
 
@@ -51,13 +51,15 @@ def stubs() -> dict[str, str]:
     every = signatures(_sim)
     simulator = [every.pop(n) for n in ("architecture", "set_architecture", "set_schedule")]
     part = signatures(_cpu)
-    memory = [part.pop(n) for n in ("keep_memory", "kept_memory", "own_numpy_memory")]
+    names = ["keep_memory", "kept_memory", "memory_counts", "own_numpy_memory"]
+    names += ["reset_memory_peaks", "sum_of", "sum_of_workspace"]
+    own = [part.pop(n) for n in names]
     assert part.items() <= every.items(), "_cpu binds an operation otherwise than _sim"
     reexported = [f"from gpugrad._cuda import {name} as {name}" for name in part]
     texts = {
         "_cuda.pyi": [TITLE, IMPORTS, *every.values()],
         "_sim.pyi": [TITLE, "", "from gpugrad._cuda import *", "", *simulator],
-        "_cpu.pyi": [TITLE, "", *reexported, "", *memory],
+        "_cpu.pyi": [TITLE, "", "from gpugrad._cuda import ArrayLike", *reexported, "", *own],
     }
     return {name: "\n".join(lines) + "\n" for name, lines in texts.items()}
 

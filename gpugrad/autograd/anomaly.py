@@ -9,7 +9,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from .. import dtype as dtypes
+from ..backends import engine
 from ..errors import NonFiniteError
+from ..tensor import Tensor
+from . import places
 from .modes import MODE, wrapped_in
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ class _Watch:
     """`tests` on every result, for a `with` block or for each call of a decorated function."""
 
     def __init__(self, tests: tuple[str, ...]) -> None:
+        engine.connect(inspect=_inspected)  # from the first watch on
         self._inspector: _Inspector | None = _Inspector(tests)
         self._outer: list[Any] = []
 
@@ -117,6 +121,16 @@ class _Inspector:
                     )
 
 
+places.unseen.add(_Inspector.__call__.__code__)
+
+
+def _inspected(node: Function, data: Any, inputs: Sequence[Any], needed: bool) -> None:
+    """Forward under detect_nan: remember the place, then look at the result."""
+    if MODE.inspect is not None:
+        arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
+        MODE.inspect("forward", node, arrays, data if type(data) is tuple else (data,))
+
+
 def _count(kernels: Any, test: str, x: Any) -> int:
     if not hasattr(x, "shape") or not dtypes.is_floating(x.dtype):
         return 0
@@ -154,10 +168,8 @@ def _call_site() -> str:
         code = frame.f_code
         if not line and not code.co_filename.startswith(_PACKAGE):
             line = f"{code.co_filename}:{frame.f_lineno}"
-        if code.co_name == "forward" and code.co_varnames[:1] == ("self",):
-            owner = frame.f_locals.get("self")
-            if hasattr(owner, "named_modules"):
-                modules.append(owner)
+        if places.is_module_forward(frame):
+            modules.append(frame.f_locals["self"])
         frame = frame.f_back
     return line + (f", in {_module_path(modules)}" if modules else "")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import dtype as dtypes
-from ..backends import Backend, Kernels
+from ..backends import Backend, Kernels, engine
 from ..errors import DeviceError, GraphError
 from ..tensor import Tensor
 from .hooks import follow
@@ -81,7 +81,6 @@ class Function(Node):
     kernels: Kernels
     site: str = ""  # file and line of creation, where detect_nan is on
     count: int = 1  # how many results
-    _saved: Any = ()
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -142,64 +141,25 @@ class Function(Node):
 
     _outputs: tuple[Any, ...] = ()
 
-    @classmethod
-    def apply(cls, *inputs: Any, **options: Any) -> Any:
-        """Compute, and record the operation where an input requires a gradient."""
-        node = cls()
-        recording = MODE.grad
-        needed = False
-        backend: Any = None
-        arrays: list[Any] = []
-        edges: list[Node | None] = []
-        for x in inputs:
-            if not isinstance(x, Tensor):
-                arrays.append(x)
-                edges.append(None)
-                continue
-            arrays.append(x.data)
-            if x.backend is not backend:
-                if backend is not None:
-                    raise DeviceError(mixed_devices(cls.__name__, inputs))
-                backend = x.backend
-            if recording and x._requires_grad:
-                needed = True
-                edges.append(x.grad_fn or accumulator(x))
-            else:
-                edges.append(None)
-        node.edges = edges
-        node.backend = backend
-        node.kernels = backend.kernels
-        if MODE.inspect is None:
-            data = node.forward(*arrays, **options)
-        else:
-            data = _inspected(node, arrays, options)
-        if type(data) is tuple:
-            return _wrap_several(node, data, inputs, needed)
-        if cls.inplace:
-            return _changed_in_place(node, inputs[0], inputs, needed)
-        out = Tensor(data, node.backend)  # forward may have moved it (Transfer)
-        if cls._may_share:
-            _share_with_inputs(out, node, inputs)
-        if needed:
-            node.seq = next(sequence)
-            node.shape = data.shape
-            out.grad_fn = node
-            out._requires_grad = True
-            if node._saved:
-                node._saved = pack(node, inputs, (out,))
-        return out
+    if TYPE_CHECKING:
+
+        @classmethod
+        def apply(cls, *inputs: Any, **options: Any) -> Any:
+            """Compute, and record the operation where an input requires a gradient."""
+    else:
+        apply = classmethod(engine.apply)  # csrc/cpu/engine.cpp; what it calls is connected below
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
 
-def _wrap_several(
+def _several(
     node: Function, data: tuple[Any, ...], inputs: Sequence[Any], needed: bool
 ) -> tuple[Tensor, ...]:
     outputs = tuple([Tensor(y, node.backend) for y in data])
     if node._may_share:
         for out in outputs:
-            _share_with_inputs(out, node, inputs)
+            _share(node, out, inputs, needed)
     if needed:
         node.seq = next(sequence)
         node.shape = SEVERAL
@@ -214,36 +174,34 @@ def _wrap_several(
     return outputs
 
 
-def _share_with_inputs(out: Tensor, node: Function, inputs: Sequence[Any]) -> None:
-    """Where the class says that `out` is a view, or a user's forward returned an input (or a part
-    of it) without saying so."""
-    if node.view:
-        _share(out, out.data, inputs[0])
-        return
+def _share(node: Function, out: Tensor, inputs: Sequence[Any], needed: bool) -> None:
+    """Where `out` looks into the memory of an input, both have one version counter; and where the
+    input changes with history, the view's own history must be known to be out of date."""
     data = out.data
-    base = getattr(data, "base", None)
-    for x in inputs:
-        if isinstance(x, Tensor) and (
-            data is x.data or (base is not None and (base is x.data or base is x.data.base))
-        ):
-            _share(out, data, x)
-            return
-
-
-def _share(out: Tensor, data: Any, base: Tensor) -> None:
-    """`out` looks into the memory of `base`: one version counter; and where the base changes with
-    history, the view's own history must be known to be out of date."""
+    base = inputs[0] if node.view else _returned(data, inputs)
+    if base is None:
+        return
     if data is base.data:
         out.data = data[...]  # each tensor owns its array object; identity tells saved ones apart
-    out._versions = counter = base._counter
+    out._versions = counter = base._versions or base._counter
     out._is_view = True
     if MODE.grad:
         counter.add_view(out)
 
 
-def _changed_in_place(
-    node: Function, target: Tensor, inputs: Sequence[Any], needed: bool
-) -> Tensor:
+def _returned(data: Any, inputs: Sequence[Any]) -> Tensor | None:
+    """The input that a user's forward returned, whole or a part of it, without saying so."""
+    base = getattr(data, "base", None)
+    for x in inputs:
+        if isinstance(x, Tensor) and (
+            data is x.data or (base is not None and (base is x.data or base is x.data.base))
+        ):
+            return x
+    return None
+
+
+def _changed_in_place(node: Function, data: Any, inputs: Sequence[Any], needed: bool) -> Tensor:
+    target: Tensor = inputs[0]
     target._counter.changed(type(node).__name__)
     if needed:
         node.seq = next(sequence)
@@ -289,7 +247,6 @@ class _Refusal(Node):
     """A node whose backward is an error."""
 
     twice_differentiable = True
-    _saved: Any = ()
 
 
 class _Stale(_Refusal):
@@ -357,10 +314,24 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
     return backward
 
 
-def _inspected(node: Function, arrays: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Forward under detect_nan: remember the place, then look at the result."""
-    inspect = MODE.inspect
-    assert inspect is not None
-    data = node.forward(*arrays, **options)
-    inspect("forward", node, arrays, data if type(data) is tuple else (data,))
-    return data
+def _refused(node: Function, cls: type[Function], inputs: Sequence[Any], needed: bool) -> None:
+    raise DeviceError(mixed_devices(cls.__name__, inputs))
+
+
+def _pack(node: Function, out: Tensor, inputs: Sequence[Any], needed: bool) -> list[Saved]:
+    return pack(node, inputs, (out,))
+
+
+# What apply calls: functions of (node, result or what it is about, inputs, needed), where `needed`
+# tells whether the node becomes part of a graph.
+engine.connect(
+    tensor=Tensor,
+    mode=MODE,
+    sequence=sequence,
+    accumulator=accumulator,
+    pack=_pack,
+    several=_several,
+    inplace=_changed_in_place,
+    share=_share,
+    mixed=_refused,
+)

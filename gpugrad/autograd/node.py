@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..backends import engine
 from ..tensor import Tensor
 from .hooks import Hooks, RemovableHandle, add_hook, hooks_of
 
@@ -17,17 +18,19 @@ sequence = itertools.count(1)
 """Numbers nodes in the order of their creation."""
 
 
-class Node:
+class Node(engine.NodeBase):
     """What stands in the graph. `seq` grows with creation: a consumer's is higher than its input's.
 
     `edges` has, for each input, the node its gradient goes to, or None. `shape` is the result's.
     ``tensor.grad_fn`` is one; from it the graph can be walked by `next_functions`.
     """
 
-    seq: int = 0
-    edges: Sequence[Node | None] = ()
-    shape: tuple[int, ...] = ()
-    hooks: Hooks | None = None
+    # Slots of NodeBase, which also gives their first values: 0, (), (), None, ().
+    seq: int
+    edges: Sequence[Node | None]
+    shape: tuple[int, ...]
+    hooks: Hooks | None
+    _saved: Any
 
     def name(self) -> str:
         """The operation's name, e.g. ``"Mul"``."""

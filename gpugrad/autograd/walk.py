@@ -6,7 +6,6 @@ first reaches a node only when its gradient is complete: no recursion, no search
 
 from __future__ import annotations
 
-import operator
 import sys
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
@@ -23,20 +22,27 @@ from .node import AccumulateGrad, Node, Output, accumulator
 
 Roots = list[tuple[Node, Tensor]]
 
+_NEXT = 1 << 62
+"""Added to a sequence number, it is above all others."""
+
 
 class _Walk:
     """Gradients on their way: node and gradient by sequence number, a heap of numbers waiting.
 
-    `add` is a + b of two gradients: only the kernel where no one records or watches.
+    `add` sums up two gradients: only the kernel where no one records or watches. With `direct` a
+    leaf without hooks is next whenever a gradient arrives, not when all have: its end may be as
+    old as an earlier graph that somebody still holds, and all gradients would wait for the last.
     """
 
-    __slots__ = ("__weakref__", "add", "arrived", "at_end", "heap", "starts", "useful")
+    __slots__ = ("__weakref__", "add", "arrived", "at_end", "direct", "heap", "starts", "useful")
 
-    def __init__(self, plain: bool, starts: list[Node], useful: set[Node] | None) -> None:
+    def __init__(
+        self, plain: bool, direct: bool, starts: list[Node], useful: set[Node] | None
+    ) -> None:
         self.arrived: dict[int, list[Any]] = {}
         self.heap: list[int] = []
-        self.add = _plain_add if plain else operator.add
-        self.starts, self.useful = starts, useful
+        self.add = _plain_add if plain else _add
+        self.direct, self.starts, self.useful = direct, starts, useful
         self.at_end: list[Callable[[], None]] = []
 
     def reached(self) -> set[Node]:
@@ -45,19 +51,21 @@ class _Walk:
 
     def deliver(self, edges: Sequence[Node | None], grads: Sequence[Tensor | None]) -> None:
         """Add gradients to what has arrived at their nodes, which is never changed in place."""
-        arrived = self.arrived
+        arrived, direct = self.arrived, self.direct
         for node, dy in zip(edges, grads):  # noqa: B905 - the lengths were compared
             if node is None or dy is None:
                 continue
             if dy.data.shape != node.shape:
                 dy = _fit(dy, node)
             seq = node.seq
+            if direct and type(node) is AccumulateGrad and node.hooks is None:
+                seq += _NEXT
             entry = arrived.get(seq)
             if entry is None:
                 arrived[seq] = [node, dy]
                 heappush(self.heap, -seq)
             else:
-                entry[1] = self.add(entry[1], dy)
+                self.add(entry, 1, dy)
 
     def deliver_output(self, output: Output, dy: Tensor) -> None:
         """Put `dy` into its place among the gradients of a node with several results."""
@@ -68,14 +76,28 @@ class _Walk:
             entry = self.arrived[seq] = [parent, [None] * parent.count]
             heappush(self.heap, -seq)
         slots = entry[1]
-        before = slots[output.index]
-        slots[output.index] = dy if before is None else self.add(before, dy)
+        if slots[output.index] is None:
+            slots[output.index] = dy
+        else:
+            self.add(slots, output.index, dy)
 
 
-def _plain_add(a: Tensor, b: Tensor) -> Tensor:
-    if a.data.dtype is not b.data.dtype:
-        return a + b
-    return Tensor(a.backend.kernels.binary("add", a.data, b.data), a.backend)
+def _add(held: list[Any], at: int, dy: Tensor) -> None:
+    """held[at] += dy, recorded and watched."""
+    held[at] = held[at] + dy
+
+
+def _plain_add(held: list[Any], at: int, dy: Tensor) -> None:
+    """held[at] += dy: in the memory that is there, if nobody else holds it."""
+    counts = sys.getrefcount(held[at]), sys.getrefcount(held[at].data)
+    a: Tensor = held[at]
+    x, y = a.data, dy.data
+    if x.dtype is not y.dtype:
+        held[at] = a + dy
+    elif counts == _LISTED and x.base is None and x.shape == y.shape:
+        a.backend.kernels.binary("add", x, y, x)
+    else:
+        held[at] = Tensor(a.backend.kernels.binary("add", x, y), a.backend)
 
 
 def run(
@@ -88,7 +110,8 @@ def run(
     """Walk from `roots`. With `targets`, only what leads to them; gives their gradients."""
     starts = [node for node, _ in roots]
     useful = None if targets is None else _leading_to(targets, starts)
-    walk = _Walk(not create_graph and MODE.inspect is None, starts, useful)
+    plain = not create_graph and MODE.inspect is None
+    walk = _Walk(plain, plain and accumulate and targets is None, starts, useful)
     for node, dy in roots:
         walk.deliver((node,), (dy,))
     roots.clear()  # an accumulated gradient must have one owner
@@ -140,6 +163,7 @@ def _go(
             results = hooks.leave(results, dy)
         if not retain_graph and node._saved:
             node._saved = None
+            node._outputs = ()
         deliver(edges, results)
         del dy, results  # an accumulated gradient must have one owner
 
@@ -239,6 +263,14 @@ def _fit(dy: Any, node: Node) -> Tensor:
     )
 
 
+def _listed(held: list[Any]) -> tuple[int, int]:
+    """Reference counts of a gradient that only a list holds, and of its array that only it holds:
+    they differ between Pythons."""
+    return sys.getrefcount(held[0]), sys.getrefcount(held[0].data)
+
+
+_LISTED = _listed([Tensor(np.zeros(1), cast(Any, None))])
+
 _alone: list[int] = []  # reference counts of a tensor and its array that only the engine holds
 
 
@@ -257,7 +289,13 @@ def _accumulate(leaf: Tensor, dy: Tensor, create_graph: bool) -> None:
     if dy.data.dtype != leaf.data.dtype:
         dy = dy.to(leaf.data.dtype)
     if leaf.grad is not None:
-        leaf.grad = leaf.grad + dy
+        held = [leaf.grad]
+        leaf.grad = None  # so that the list alone holds it
+        add = _add if create_graph or MODE.inspect is not None else _plain_add
+        try:
+            add(held, 0, dy)
+        finally:
+            leaf.grad = held[0]
     elif create_graph:
         leaf.grad = dy.clone()  # its own memory, with the history
     elif _owned(dy):

@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..device import Device
 from ..errors import DeviceError
 from .base import Array, Backend, Kernels
 
-__all__ = ["Array", "Backend", "Kernels", "available", "best", "get", "synchronize"]
+__all__ = ["Array", "Backend", "Kernels", "available", "best", "get", "opened", "synchronize"]
 
 _backends: dict[str | Device, Backend] = {}
+
+on_open: list[Callable[[Backend], None]] = []
+"""Called with each new backend: what watches the kernels of all devices (gpugrad.profiler)."""
 
 
 def get(device: str | Device) -> Backend:
@@ -28,8 +33,15 @@ def get(device: str | Device) -> Backend:
         found = _backends.get(parsed)
         if found is None:
             found = _backends[parsed] = _open(parsed)
+            for call in on_open:
+                call(found)
         _backends[device] = found
     return found
+
+
+def opened() -> list[Backend]:
+    """The backends of all devices that were used so far."""
+    return list(dict.fromkeys(_backends.values()))
 
 
 def best() -> Device:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds
 
 from ..device import Device
 from ..dtype import DType
 from ..errors import IndexOutOfRangeError
+from .memory import MemoryStats
+from .peaks import UNKNOWN, Peaks
 
 Array: TypeAlias = Any
 """numpy.ndarray on cpu and sim, cupy.ndarray on cuda."""
@@ -67,7 +69,8 @@ class Kernels(Protocol):
 
     # fmt: off
     def unary(self, name: str, x: Array, p0: float = 0.0, p1: float = 0.0) -> Array: ...
-    def binary(self, name: str, a: Operand, b: Operand) -> Array: ...
+    def binary(self, name: str, a: Operand, b: Operand, out: Array | None = None) -> Array:
+        """Into `out`, which may be a or b, or a new array."""
     def where(self, c: Array, a: Operand, b: Operand) -> Array: ...
     def cast(self, x: Array, dtype: DType) -> Array:
         """Always a new array."""
@@ -78,6 +81,10 @@ class Kernels(Protocol):
     def fill(self, y: Array, value: float) -> None:
         """In place."""
     def reduce(self, name: str, x: Array, axes: Shape, keepdims: bool) -> Array: ...
+    def sum_of(self, name: str, x: Array, centre: Array | None, axes: Shape, keepdims: bool
+               ) -> Array:
+        """Sum of name(x - centre), square or exp of floats, in the accumulation dtype; centre has
+        x's dtype, and length 1 along `axes`."""
     def scan(self, name: str, x: Array) -> Array:
         """Along the last axis."""
     def sort(self, x: Array, descending: bool) -> tuple[Array, Array]:
@@ -88,7 +95,8 @@ class Kernels(Protocol):
              scale: Array | None = None, residual: Array | None = None,
              dtype: DType | None = None) -> Array:
         """Into `out`, or a new array of `dtype` (that of a and b unless given)."""
-    def gather(self, x: Array, indices: Sequence[Array]) -> Array: ...
+    def gather(self, x: Array, indices: Sequence[Array], axis: int = 0) -> Array:
+        """Over the axes of x from `axis` on; the result has those of the indices there."""
     def scatter(self, name: str, x: Array, indices: Sequence[Array], values: Operand) -> None:
         """In place on x."""
     def nonzero(self, mask: Array) -> Array:
@@ -213,7 +221,11 @@ class Kernels(Protocol):
     def global_norm(self, xs: Arrays, ord: float) -> Array:
         """Of shape ()."""
     def scale(self, xs: Arrays, factor: Array) -> None:
-        """In place."""
+        """In place, as the next."""
+    def unscale(self, xs: Arrays, scale: Array, found: Array) -> None: ...
+    def update_scale(self, scale: Array, good: Array, found: Array, growth: float, backoff: float,
+                     interval: int) -> None:
+        """scale and good are written."""
     # fmt: on
 
 
@@ -236,6 +248,9 @@ class Backend(ABC):
 
     channels_last: bool = False
     """Whether convolutions are fastest on channels-last images."""
+
+    captures: bool = False
+    """Whether `graph_memory` gives something: steps can be recorded and repeated by the device."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -278,66 +293,45 @@ class Backend(ABC):
         """Wait for the device; raises IndexOutOfRangeError where a kernel met a bad index."""
 
     @abstractmethod
+    def memory_stats(self) -> MemoryStats:
+        """What is allocated and kept, and the peaks."""
+
+    @abstractmethod
+    def reset_peak_memory_stats(self) -> None:
+        """Peaks count from now on."""
+
+    @abstractmethod
+    def empty_cache(self) -> None:
+        """Give back the memory that is kept for new arrays."""
+
+    @abstractmethod
     def memory_summary(self) -> str:
         """Memory in use, in words."""
 
+    def graph_memory(self) -> Any:
+        """What the graphs of one captured step share (cuda_graph.GraphMemory); only where the
+        backend `captures`."""
+        raise NotImplementedError(f"device {self.device} runs steps eagerly")
 
-class _Strided:
-    """A view of a NumPy array by strides, for np.asarray; keeps the array alive."""
+    # ---- for the profiler: moments in the device's work, which do not wait for it ---------------
 
-    def __init__(self, array: Array, shift: int, shape: Shape, strides: Shape) -> None:
-        self.array = array
-        given = array.__array_interface__
-        start, read_only = given["data"]
-        self.__array_interface__ = {
-            "version": 3,
-            "typestr": given["typestr"],
-            "data": (start + shift, read_only),
-            "shape": shape,
-            "strides": strides,
-        }
+    def mark(self) -> Any:
+        """This moment; None where none can be taken."""
+        return time.perf_counter()
 
+    def seconds(self, first: Any, last: Any) -> float:
+        """Between two marks, once the device has come by both."""
+        return float(last - first)
 
-class HostBackend(Backend):
-    """A backend whose arrays are NumPy's and whose operations are done when they return."""
+    def range_push(self, name: str) -> None:  # noqa: B027 - most devices have no such tools
+        """Begin a range that NVIDIA's tools show; nothing elsewhere."""
 
-    synchronous = True
-    in_host_memory = True
+    def range_pop(self) -> None:  # noqa: B027
+        """End the innermost range."""
 
-    def empty(self, shape: Sequence[int], dtype: DType) -> Array:
-        return np.empty(shape, dtype)
-
-    def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
-        return np.array(array, order="C", copy=True)
-
-    def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
-        return np.array(array, order="C", copy=True)
-
-    def owns(self, array: object) -> bool:
-        return isinstance(array, np.ndarray)
-
-    def address(self, array: Array) -> int:
-        return int(array.__array_interface__["data"][0])
-
-    def bounds(self, array: Array) -> tuple[int, int]:
-        owner = array
-        while isinstance(owner.base, (np.ndarray, _Strided)):
-            owner = owner.base.array if isinstance(owner.base, _Strided) else owner.base
-        return byte_bounds(owner)
-
-    def strided(self, array: Array, shift: int, shape: Shape, strides: Shape) -> Array:
-        if array.flags.c_contiguous and array.dtype.isbuiltin == 1 and shift >= 0:
-            try:
-                return np.ndarray(shape, array.dtype, array, shift, strides)  # 5 times as fast
-            except (TypeError, ValueError):
-                pass  # it looks beyond `array`
-        return np.asarray(_Strided(array, shift, shape, strides)).view(array.dtype)
-
-    def synchronize(self) -> None:
-        pass
-
-    def memory_summary(self) -> str:
-        return f"{self.device}: host memory, allocated by NumPy; no pool, nothing cached."
+    def peaks(self) -> Peaks:
+        """The most the device can do, where it is known."""
+        return UNKNOWN
 
 
 LABEL = 1 << 62

@@ -86,7 +86,7 @@ def unary(name: str, x: NDArray, p0: float = 0.0, p1: float = 0.0) -> NDArray:
     return y
 
 
-def binary(name: str, a: Any, b: Any) -> NDArray:
+def binary(name: str, a: Any, b: Any, out: NDArray | None = None) -> NDArray:
     if type(a) is not ndarray:
         dtype, size = b.dtype, b.size
         f = _with_number[dtype].get(name)
@@ -99,18 +99,23 @@ def binary(name: str, a: Any, b: Any) -> NDArray:
         dtype, size = a.dtype, a.size
         f = _with_number[dtype].get(name)
     if f is None or (size >= LARGE and name in _threaded and dtype in FLOATS):
-        return _native_binary(name, a, b)
+        return _native_binary(name, a, b, out)
+    if out is not None:
+        quiet.run(f, a, b, out)
+        return out
     y = quiet.run(f, a, b)
     return y if type(y) is ndarray else asarray(y)
 
 
-def _native_binary(name: str, a: Any, b: Any) -> NDArray:
+def _native_binary(name: str, a: Any, b: Any, out: NDArray | None) -> NDArray:
     """Large arrays; half types, rounded once; the derivatives of activations in one pass."""
     array = a if type(a) is ndarray else b
     if not is_floating(array.dtype):
-        return reference.binary(name, a, b)
+        return reference.binary(name, a, b, out)
     dtype = bool_ if name in COMPARISONS else array.dtype
-    if type(b) is ndarray and b.shape != array.shape:
+    if out is not None:
+        y = out
+    elif type(b) is ndarray and b.shape != array.shape:
         shape = np.broadcast_shapes(array.shape, b.shape)
         like = array if shape == array.shape else b
         y = empty_like(like, dtype) if shape == like.shape else empty(shape, dtype)

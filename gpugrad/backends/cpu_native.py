@@ -13,18 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ..dtype import DType, int64, sum_dtype
-from ..errors import ArgumentError, DeviceError
+from ..dtype import DType, accumulation, int64, sum_dtype
+from ..errors import ArgumentError
 from .base import Array, PoolWindow, Shape, raise_flag
-from .native import NativeKernels, load, run
-
-module = load("_cpu")
-if module is None:
-    raise DeviceError(
-        "device cpu: gpugrad's module _cpu is not here.\n"
-        "  In the source tree, Python finds the folder gpugrad instead of the installed package: "
-        "start elsewhere.\n  Otherwise build it there: pip install ."
-    )
+from .engine import module
+from .layout import in_front
+from .native import NativeKernels, run
 
 _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -86,6 +80,18 @@ class CpuNative(NativeKernels):
             raise ArgumentError(str(error)) from None
         return np.empty(size, np.uint8) if size else None
 
+    def sum_of(
+        self, name: str, x: Array, centre: Array | None, axes: Shape, keepdims: bool
+    ) -> Array:
+        shape = tuple([1 if i in axes else n for i, n in enumerate(x.shape)])
+        y = np.empty(shape, accumulation(x.dtype))
+        large = x.size >= 1 << 15  # else one task takes all
+        workspace = self.workspace(self.module.sum_of_workspace, x, y) if large else None
+        self.launch(self.module.sum_of, name, x, centre, y, workspace)
+        if keepdims:
+            return y
+        return y.reshape([n for i, n in enumerate(x.shape) if i not in axes])
+
     def scan(self, name: str, x: Array) -> Array:
         y = np.empty_like(x, sum_dtype(x.dtype) if name in ("sum", "prod") else x.dtype)
         self.launch(self.module.scan, name, x, y)
@@ -95,6 +101,14 @@ class CpuNative(NativeKernels):
         y, index = np.empty_like(x), np.empty_like(x, int64)
         self.launch(self.module.sort, x, descending, y, index, None)
         return y, index
+
+    def gather(self, x: Array, indices: Sequence[Array], axis: int = 0) -> Array:
+        indices = list(indices)
+        shape, last = indices[0].shape, axis + len(indices)
+        y = np.empty((*x.shape[:axis], *shape, *x.shape[last:]), x.dtype)
+        front = in_front(x, axis, len(indices))
+        self.flagged(self.module.gather, front, indices, in_front(y, axis, len(shape)))
+        return y
 
     def avg_pool(
         self, x: Array, window: PoolWindow, shape: Shape, count_include_pad: bool, divisor: int

@@ -9,17 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..device import Device
 from ..dtype import DType, int64
-from ..errors import DeviceError
+from ..errors import DeviceError, OutOfMemoryError
 from .base import Array, Shape, raise_flag
+from .cuda_graph import GraphMemory
+from .memory import MemoryStats, mib, out_of_memory, table
 from .native import NativeBackend, NativeKernels, load, run
+from .peaks import Peaks, of_gpu
 
-MIB = 1 << 20
+_ROUNDING = 512  # of CuPy's pool
 
 
 def import_cupy() -> Any:
@@ -103,6 +107,7 @@ class CudaBackend(NativeBackend):
 
     synchronous = False
     channels_last = True
+    captures = True
 
     def __init__(self, device: Device) -> None:
         super().__init__(device)
@@ -119,6 +124,8 @@ class CudaBackend(NativeBackend):
         self._stream = cupy.cuda.get_current_stream
         self._ndarray = cupy.ndarray
         self._empty = cupy.empty
+        self._pool = cupy.get_default_memory_pool()
+        self._since = self._room = self._peak = self._reserved_peak = 0
         self.flag = self.empty((4,), int64)
         self.kernels = NativeKernels(self)
         self.kernels.fill(self.flag, 0)
@@ -131,10 +138,15 @@ class CudaBackend(NativeBackend):
         try:
             if self._several:
                 with self._gpu:
-                    return self._empty(shape, dtype)
-            return self._empty(shape, dtype)
+                    y = self._empty(shape, dtype)
+            else:
+                y = self._empty(shape, dtype)
         except self._out_of_memory:
             raise self._memory_error(tuple(shape), dtype) from None
+        self._since += y.nbytes + _ROUNDING
+        if self._since > self._room:
+            self._note_peak()
+        return y
 
     def launch(self, operation: Callable[..., None], *args: Any) -> None:
         try:
@@ -200,27 +212,73 @@ class CudaBackend(NativeBackend):
             self.kernels.fill(self.flag, 0)
             raise_flag(flag)
 
+    def graph_memory(self) -> GraphMemory:
+        return GraphMemory(self, self._cupy)
+
+    # ---- memory ------------------------------------------------------------------------------
+
+    def _note_peak(self) -> None:
+        """Ask the pool what is in use, which takes it a look at every block. Until as much as the
+        peak is above that has been allocated there can be no new peak, so that this is rare."""
+        with self._here():
+            used, reserved = self._pool.used_bytes(), self._pool.total_bytes()
+        self._peak, self._reserved_peak = max(self._peak, used), max(self._reserved_peak, reserved)
+        self._since, self._room = 0, self._peak - used
+
+    def memory_stats(self) -> MemoryStats:
+        """Of CuPy's pool, which gives all arrays of this process their memory."""
+        self._note_peak()
+        with self._here():
+            pool, (free, total) = self._pool, self._cupy.cuda.runtime.memGetInfo()
+            used, reserved, kept = pool.used_bytes(), pool.total_bytes(), pool.n_free_blocks()
+        peaks = self._peak, self._reserved_peak
+        return MemoryStats(used, peaks[0], reserved, peaks[1], None, kept, None, free, total)
+
+    def reset_peak_memory_stats(self) -> None:
+        self._peak = self._reserved_peak = 0
+        self._note_peak()
+
+    def empty_cache(self) -> None:
+        self._note_peak()
+        with self._here():
+            self._pool.free_all_blocks()
+
     def memory_summary(self) -> str:
-        """Used and cached by this process's pool, free and total on the GPU, in MiB."""
-        used, cached, free, total = (n / MIB for n in self._memory())
-        return (
-            f"{self.device}: {used:.1f} MiB used, {cached:.1f} MiB cached in the pool; "
-            f"{free:.0f} of {total:.0f} MiB free on the GPU."
-        )
+        note = "this process's pool (captured steps have their own beside it), and the GPU"
+        return table(str(self.device), self.memory_stats(), note)
 
-    def _memory(self) -> tuple[int, int, int, int]:
-        """(used by the pool, cached by it, free on the GPU, total on the GPU), in bytes."""
-        with self._gpu:
-            pool = self._cupy.get_default_memory_pool()
-            free, total = self._cupy.cuda.runtime.memGetInfo()
-            return pool.used_bytes(), pool.free_bytes(), free, total
+    def _memory_error(self, shape: tuple[int, ...], dtype: DType) -> OutOfMemoryError:
+        size = math.prod(shape) * dtype.itemsize
+        asked = f"{mib(size)} for an array of shape {shape}, {dtype.name}"
+        return out_of_memory(self.device, asked, self.memory_stats())
 
-    def _memory_error(self, shape: tuple[int, ...], dtype: DType) -> DeviceError:
-        size = math.prod(shape) * dtype.itemsize / MIB
-        return DeviceError(
-            f"out of memory: {size:.1f} MiB for an array of shape {shape}, {dtype.name}.\n"
-            f"  {self.memory_summary()}\n"
-            "  Use a smaller batch, no_grad() where no gradient is needed, float16 or bfloat16; "
-            "drop\n  references to old losses. Cached blocks of other streams are given back by "
-            "cupy.get_default_memory_pool().free_all_blocks()."
-        )
+    # ---- for the profiler --------------------------------------------------------------------
+
+    def mark(self) -> Any:
+        """An event behind what was launched so far; None while a graph is captured."""
+        with self._here():
+            stream = self._stream()
+            if stream.is_capturing():
+                return None
+            event = self._cupy.cuda.Event()
+            event.record(stream)
+        return event
+
+    def seconds(self, first: Any, last: Any) -> float:
+        return float(self._cupy.cuda.get_elapsed_time(first, last)) / 1e3
+
+    def range_push(self, name: str) -> None:
+        self._cupy.cuda.nvtx.RangePush(name)
+
+    def range_pop(self) -> None:
+        self._cupy.cuda.nvtx.RangePop()
+
+    @cached_property
+    def _peaks(self) -> Peaks:
+        properties = self._cupy.cuda.runtime.getDeviceProperties(self.device.index)
+        name = properties["name"].decode(errors="replace")
+        return of_gpu(self._gpu.compute_capability, name, self._gpu.attributes)
+
+    def peaks(self) -> Peaks:
+        """From the GPU's clocks and architecture (peaks.py)."""
+        return self._peaks

@@ -1,4 +1,4 @@
-"""How images lie in memory: row-major (NCHW) or channels-last (NHWC), by their strides."""
+"""How arrays lie in memory: images row-major (NCHW) or channels-last (NHWC), by their strides."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ def dense_strides(lengths: Shape, itemsize: int) -> Shape:
     for i in range(len(lengths) - 2, -1, -1):
         strides[i] = strides[i + 1] * max(lengths[i + 1], 1)
     return tuple(strides)
+
+
+def in_front(x: Array, axis: int, count: int) -> Array:
+    """x with `count` of its axes, from `axis` on, before the `axis` ones that precede them."""
+    if not axis or not count:
+        return x
+    last = axis + count
+    return x.transpose((*range(axis, last), *range(axis), *range(last, x.ndim)))
 
 
 def is_channels_last(x: Array) -> bool:

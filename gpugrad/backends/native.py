@@ -111,7 +111,10 @@ class NativeKernels(NativeIndex, NativeImages, NativeNorms, NativeText, NativeAt
         self.launch(self.module.unary, name, x, y, p0, p1)
         return y
 
-    def binary(self, name: str, a: Operand, b: Operand) -> Array:
+    def binary(self, name: str, a: Operand, b: Operand, out: Array | None = None) -> Array:
+        if out is not None:
+            self.launch(self.module.binary, name, a, b, out)
+            return out
         arrays = [v for v in (a, b) if not isinstance(v, (int, float))]
         dtype = bool_ if name in COMPARISONS else arrays[0].dtype
         y = self._result(arrays, dtype)
@@ -159,6 +162,17 @@ class NativeKernels(NativeIndex, NativeImages, NativeNorms, NativeText, NativeAt
         if keepdims:
             return y
         return y.reshape(tuple(n for i, n in enumerate(x.shape) if i not in axes))
+
+    def sum_of(
+        self, name: str, x: Array, centre: Array | None, axes: Shape, keepdims: bool
+    ) -> Array:
+        """Three operations; `_cpu` has one."""
+        dtype = accumulation(x.dtype)
+        if x.dtype != dtype:
+            x = self.cast(x, dtype)
+            centre = centre if centre is None else self.cast(centre, dtype)
+        centred = x if centre is None else self.binary("sub", x, centre)
+        return self.reduce("sum", self.unary(name, centred), axes, keepdims)
 
     def gemm(
         self,
@@ -302,6 +316,12 @@ class NativeKernels(NativeIndex, NativeImages, NativeNorms, NativeText, NativeAt
 
     def scale(self, xs: Arrays, factor: Array) -> None:
         self.launch(self.module.scale, list(xs), factor.reshape(1))
+
+    def unscale(self, xs: Arrays, scale: Array, found: Array) -> None:
+        self.launch(self.module.unscale, list(xs), scale, found)
+
+    def update_scale(self, *args: Any) -> None:
+        self.launch(self.module.update_scale, *args)
 
 
 def run(operation: Callable[..., None], stream: int, args: tuple[Any, ...]) -> None:

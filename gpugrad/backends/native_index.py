@@ -7,6 +7,7 @@ from typing import Any
 
 from ..dtype import DType, int64, sum_dtype
 from .base import Array, Operand, Shape
+from .layout import in_front
 
 
 class NativeIndex:
@@ -37,11 +38,12 @@ class NativeIndex:
         self.launch(self.module.search_sorted, rows, x, right, y)
         return y
 
-    def gather(self, x: Array, indices: Sequence[Array]) -> Array:
+    def gather(self, x: Array, indices: Sequence[Array], axis: int = 0) -> Array:
         indices = list(indices)
+        x = in_front(x, axis, len(indices))
         y = self.empty((*indices[0].shape, *x.shape[len(indices) :]), x.dtype)
         self.flagged(self.module.gather, x, indices, y)
-        return y
+        return in_front(y, indices[0].ndim, axis)
 
     def scatter(self, name: str, x: Array, indices: Sequence[Array], values: Operand) -> None:
         indices = list(indices)

@@ -18,6 +18,7 @@ from pathlib import Path
 from gpugrad import backends
 from gpugrad.backends.cuda import runs_on
 from gpugrad.device import Device
+from gpugrad.errors import DeviceError
 
 NATIVE_MODULES = ("_cpu", "_cuda", "_sim")
 _PACKAGES = ("numpy", "ml_dtypes", "safetensors", "pillow", "tqdm")
@@ -113,6 +114,17 @@ def covers(gpu: Gpu, built_for: str) -> bool:
 def gpus() -> list[Gpu]:
     """The GPUs that the driver shows; none where there is no driver."""
     return _driver()[1]
+
+
+def gpu(device: str | Device) -> Gpu:
+    """One GPU. Raises DeviceError where the device is none, or is not there."""
+    asked, found = Device(device), gpus()
+    if asked.type != "cuda" or asked.index >= len(found):
+        raise DeviceError(
+            f"device {asked} is not one of the {len(found)} GPUs that the driver shows.\n"
+            "  `gpugrad doctor` says what is there and what is missing."
+        )
+    return found[asked.index]
 
 
 def gpu_unused() -> bool:

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..device import Device
 from ..errors import DeviceError
-from .base import HostBackend, raise_flag
+from .base import raise_flag
+from .host import HostBackend
 from .native import NativeBackend, NativeKernels, load, run
 
 

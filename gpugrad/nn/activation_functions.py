@@ -101,20 +101,18 @@ def _axis(operation: str, dim: int | None) -> int:
 
 def softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
     """exp(input) / sum(exp(input)) along dim; dtype: cast first."""
-    x = input if dtype is None else input.to(dtype)
-    return ops.softmax(x, _axis("softmax", dim))
+    return ops.softmax(input, _axis("softmax", dim), dtype)
 
 
 def softmin(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
     """softmax(-input) along dim."""
     x = input if dtype is None else input.to(dtype)
-    return ops.softmax(-x, _axis("softmin", dim))
+    return ops.softmax(-x, _axis("softmin", dim), dtype)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
     """input - log(sum(exp(input))) along dim; dtype: cast first."""
-    x = input if dtype is None else input.to(dtype)
-    return ops.log_softmax(x, _axis("log_softmax", dim))
+    return ops.log_softmax(input, _axis("log_softmax", dim), dtype)
 
 
 def gumbel_softmax(

@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import dtype as dtypes
 from .. import ops
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import describe, mixed_devices
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..ops.operands import check_tensor, demand_floating
@@ -46,6 +47,8 @@ def ctc_loss(
     log_softmax, behind which both are equal.
     Raises ArgumentError, ShapeError, DTypeError, IndexOutOfRangeError for a class beyond C.
     """
+    if AUTOCAST.on:
+        (log_probs,) = AUTOCAST.cast("ctc_loss", log_probs)
     _check(log_probs, targets, reduction)
     x = log_probs if log_probs.ndim == 3 else log_probs.unsqueeze(1)
     steps, n, classes = x.shape

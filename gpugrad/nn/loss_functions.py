@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from .. import ops
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd import Function
 from ..autograd.function import mixed_devices
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
@@ -40,6 +41,10 @@ def loss_function(function: F) -> F:
     def checked(*args: Any, **options: Any) -> Any:
         if "size_average" in options or "reduce" in options:
             refuse_legacy(function.__name__, options)
+        if AUTOCAST.on:
+            args = AUTOCAST.cast(function.__name__, *args)
+            values = AUTOCAST.cast(function.__name__, *options.values())
+            options = dict(zip(options, values, strict=True))
         return function(*args, **options)
 
     return checked  # type: ignore[return-value]

@@ -12,6 +12,7 @@ import numpy as np
 from ..creation import empty, ones, zeros
 from ..dtype import int64
 from ..errors import ArgumentError, ShapeError
+from ..recording import NOW
 from ..tensor import Tensor
 from . import init
 from . import norm_functions as F
@@ -137,7 +138,8 @@ class _BatchNorm(_Norm):
     def _count(self, momentum: float) -> float:
         """Adds 1 to num_batches_tracked; the share of this batch in the running statistics.
 
-        The count is read from the device only where it was changed from outside.
+        The count is read from the device only where it was changed from outside, and in a
+        captured step, which so refuses momentum None: its share would stay the same for ever.
         """
         tracked = self.num_batches_tracked
         if tracked is None:
@@ -147,7 +149,7 @@ class _BatchNorm(_Norm):
             return momentum
         counter = tracked._counter
         *state, known = self._tracked
-        if state != [id(counter), counter.version]:
+        if state != [id(counter), counter.version] or NOW.recording is not None:
             known = int(tracked.item())
         tracked.add_(1)
         self._tracked = (id(counter), counter.version, known + 1)

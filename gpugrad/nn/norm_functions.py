@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import describe, mixed_devices
 from ..dtype import accumulation
 from ..errors import ArgumentError, DeviceError, ShapeError
@@ -21,6 +22,8 @@ from ..tensor import Tensor
 def _input(name: str, input: Any, *others: Tensor | None) -> Tensor:
     """`input`, floating, on one device with the others. Raises DTypeError or DeviceError."""
     x = check_tensor(name, input)
+    if AUTOCAST.on:
+        (x,) = AUTOCAST.cast(name, x)
     demand_floating(name, x)
     given = [x, *(t for t in others if t is not None)]
     if any(t.backend is not x.backend for t in given):
@@ -213,6 +216,8 @@ def _add_norm(
     eps: float | None,
     centred: bool,
 ) -> tuple[Tensor, Tensor]:
+    if AUTOCAST.on:
+        (residual,) = AUTOCAST.cast(name, residual)
     x = _input(name, input, residual, weight, bias)
     if residual.shape != x.shape or residual.dtype != x.dtype:
         raise ShapeError(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..autograd import no_grad
+from ..backends.engine import TensorBase
 from ..creation import empty
 from ..errors import GraphError
 from ..tensor import Tensor, unfit
@@ -113,7 +114,7 @@ class Uninitialized(Tensor):
         return f"<{type(self).__name__}>"
 
 
-_DATA: Any = Tensor.__dict__["data"]  # the slot behind `Uninitialized.data`
+_DATA: Any = TensorBase.__dict__["data"]  # the slot behind `Uninitialized.data`
 
 
 class UninitializedParameter(Uninitialized, Parameter):

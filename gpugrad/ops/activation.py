@@ -148,7 +148,9 @@ tanh = floating_function(Tanh)
 
 def relu(input: Tensor) -> Tensor:
     """max(input, 0); integers stay integers."""
-    return Relu.apply(check_tensor("relu", input))
+    if not isinstance(input, Tensor):
+        check_tensor("relu", input)
+    return Relu.apply(input)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:

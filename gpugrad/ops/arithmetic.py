@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import dtype as dtypes
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import Function
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..tensor import Tensor
@@ -62,7 +63,7 @@ class Mul(Binary):
     def forward(self, a: Any, b: Any) -> Any:
         edges = self.edges
         self.save(a if edges[1] else None, b if edges[0] else None)
-        return super().forward(a, b)
+        return Binary.forward(self, a, b)
 
     def backward(self, dy: Tensor) -> Any:
         a, b = self.saved
@@ -76,7 +77,7 @@ class Div(Binary):
     floating = True
 
     def forward(self, a: Any, b: Any) -> Any:
-        y = super().forward(a, b)
+        y = Binary.forward(self, a, b)
         self.save(b, y if self.edges[1] else None)
         return y
 
@@ -94,7 +95,7 @@ class Remainder(Binary):
     def forward(self, a: Any, b: Any) -> Any:
         if self.needs(1):
             self.save(a, b)
-        return super().forward(a, b)
+        return Binary.forward(self, a, b)
 
     def backward(self, dy: Tensor) -> Any:
         if not self.needs(1):
@@ -110,7 +111,7 @@ class Pow(Binary):
 
     def forward(self, a: Any, b: Any) -> Any:
         square = type(b) is not type(a) and not hasattr(b, "shape") and b == 2
-        y = self.kernels.unary("square", a) if square else super().forward(a, b)
+        y = self.kernels.unary("square", a) if square else Binary.forward(self, a, b)
         self.save(a, b, y if self.edges[1] else None)
         return y
 
@@ -152,7 +153,7 @@ class Maximum(Binary):
 
     def forward(self, a: Any, b: Any) -> Any:
         self.save(a, b)
-        return super().forward(a, b)
+        return Binary.forward(self, a, b)
 
     def backward(self, dy: Tensor) -> Any:
         a, b = self.saved
@@ -166,7 +167,7 @@ class Minimum(Binary):
 
     def forward(self, a: Any, b: Any) -> Any:
         self.save(a, b)
-        return super().forward(a, b)
+        return Binary.forward(self, a, b)
 
     def backward(self, dy: Tensor) -> Any:
         a, b = self.saved
@@ -181,7 +182,7 @@ class Atan2(Binary):
 
     def forward(self, a: Any, b: Any) -> Any:
         self.save(a, b)
-        return super().forward(a, b)
+        return Binary.forward(self, a, b)
 
     def backward(self, dy: Tensor) -> Any:
         a, b = self.saved
@@ -234,11 +235,14 @@ def _is_bool(x: Any) -> bool:
     return isinstance(x, bool) or getattr(x, "dtype", None) == dtypes.bool_
 
 
-def _binary(cls: type[Binary], input: Any, other: Any) -> Tensor:
+def _binary(cls: type[Binary], input: Any, other: Any, numbers: bool = True) -> Tensor:
+    """numbers: whether one operand may be one."""
     if isinstance(input, Tensor) and isinstance(other, Tensor):
         dtype = input.data.dtype
-        if dtype is other.data.dtype and dtypes.is_floating(dtype):
+        if dtype is other.data.dtype and (dtype.kind == "f" or dtypes.is_floating(dtype)):
             return cls.apply(input, other)
+    if not numbers:
+        only_tensors(cls.kernel, input, other)
     a, b = operands(cls.kernel, input, other, cls.floating)
     if cls.kernel in _NO_BOOL:
         _refuse_bool(cls.kernel, a, b, input, other)
@@ -340,7 +344,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
 def power(self: Tensor, other: Any) -> Any:
     """self ** other."""
     kind = type(other)
-    if (kind is int or kind is float) and dtypes.is_floating(self.data.dtype):
+    if (kind is int or kind is float) and dtypes.is_floating(self.data.dtype) and not AUTOCAST.on:
         return Pow.apply(self, other)
     return pow(self, other) if is_operand(other) else NotImplemented
 
@@ -352,20 +356,17 @@ def reflected_power(self: Tensor, other: Any) -> Any:
 
 def maximum(input: Any, other: Any) -> Tensor:
     """The larger of each pair; NaN wins."""
-    only_tensors("maximum", input, other)
-    return _binary(Maximum, input, other)
+    return _binary(Maximum, input, other, numbers=False)
 
 
 def minimum(input: Any, other: Any) -> Tensor:
     """The smaller of each pair; NaN wins."""
-    only_tensors("minimum", input, other)
-    return _binary(Minimum, input, other)
+    return _binary(Minimum, input, other, numbers=False)
 
 
 def atan2(input: Any, other: Any) -> Tensor:
     """The angle of the point (other, input), in radians."""
-    only_tensors("atan2", input, other)
-    return _binary(Atan2, input, other)
+    return _binary(Atan2, input, other, numbers=False)
 
 
 def floor_divide(input: Any, other: Any) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtype as dtypes
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.composed import through
 from ..autograd.function import Function, describe, mixed_devices
 from ..autograd.modes import MODE
@@ -228,6 +229,9 @@ def attention(
     A query that sees no key gives 0. Raises ShapeError, DTypeError, DeviceError, ArgumentError.
     """
     name = "attention"
+    if AUTOCAST.on:
+        values = (query, key, value, attn_mask)
+        query, key, value, attn_mask = AUTOCAST.cast(name, *values)
     _check_inputs(name, query, key, value)
     if not 0.0 <= dropout_p <= 1.0:
         raise ArgumentError(f"{name}: dropout_p must be in [0, 1], got {dropout_p}.")

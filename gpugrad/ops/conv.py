@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import Function, describe, mixed_devices
 from ..backends.base import ConvWindow
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
@@ -201,6 +202,9 @@ def convolve(
 ) -> Tensor:
     """conv1d, conv2d or conv3d; with act(... + residual) in the same kernel, act none or relu."""
     name = _NAMES[axes]
+    if AUTOCAST.on:
+        values = (input, weight, bias, residual)
+        input, weight, bias, residual = AUTOCAST.cast(name, *values)
     x, single = batched(name, input, axes)
     _check_together(name, x, weight, bias)
     shapes = (x.data.shape, weight.data.shape, None if bias is None else bias.data.shape)
@@ -314,6 +318,8 @@ def convolve_transposed(
 ) -> Tensor:
     """conv_transpose1d, 2d or 3d; then stride, padding, output_padding, groups, dilation."""
     name = f"conv_transpose{axes}d"
+    if AUTOCAST.on:
+        input, weight, bias = AUTOCAST.cast(name, input, weight, bias)
     x, single = batched(name, input, axes)
     _check_together(name, x, weight, bias)
     shapes = (x.data.shape, weight.data.shape, None if bias is None else bias.data.shape)

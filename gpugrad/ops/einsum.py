@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import mixed_devices
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
@@ -41,6 +42,8 @@ def einsum(*args: Any) -> Tensor:
     terms, output, tensors = (_equation if by_letters else _sublists)(args)
     if any(x.backend is not tensors[0].backend for x in tensors):
         raise DeviceError(mixed_devices("einsum", tensors))
+    if AUTOCAST.on:
+        tensors = list(AUTOCAST.cast("einsum", *tensors))
     if any(x.dtype != tensors[0].dtype for x in tensors):
         given = ", ".join(x.dtype.name for x in tensors)
         raise DTypeError(f"einsum: all tensors need one dtype, got {given}.\n  Use .to(dtype).")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import dtype as dtypes
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import Function
 from ..errors import DTypeError
 from ..tensor import Tensor
@@ -308,10 +309,12 @@ class Erfinv(OfResult):
 
 def floating_function(cls: type[Function]) -> Callable[[Tensor], Tensor]:
     """The public function of a class of one tensor; its docstring is the class's."""
-    name = getattr(cls, "kernel", cls.__name__.lower())
+    apply, name = cls.apply, getattr(cls, "kernel", cls.__name__.lower())
 
     def function(input: Tensor) -> Tensor:
-        return cls.apply(as_floating(name, input))
+        if isinstance(input, Tensor) and input.data.dtype.kind == "f" and not AUTOCAST.on:
+            return apply(input)
+        return apply(as_floating(name, input))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = cls.__doc__

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtype as dtypes
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import describe, mixed_devices
 from ..autograd.modes import no_grad
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
@@ -151,6 +152,8 @@ def grid_sample(
     nearest pixel (border) or mirror images (reflection). mode: nearest (half to even; the grid's
     gradient is zero), bilinear (trilinear for volumes), bicubic (images alone).
     """
+    if AUTOCAST.on:
+        input, grid = AUTOCAST.cast("grid_sample", input, grid)
     x, positions = check_tensor("grid_sample", input), check_tensor("grid_sample", grid)
     demand_floating("grid_sample", x)
     _check(x, positions, mode, padding_mode)

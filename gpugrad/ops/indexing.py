@@ -8,13 +8,15 @@ the first of them was if they are neighbours, else in front.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import dtype as dtypes
 from ..autograd.function import Function, before_inplace, describe
-from ..backends import Backend
+from ..backends import Backend, Kernels
+from ..backends.layout import in_front
 from ..creation import as_tensor
 from ..errors import DeviceError, DTypeError, IndexOutOfRangeError, ShapeError
 from ..tensor import Tensor
@@ -50,29 +52,42 @@ class Place(Function):
 
 
 class Gather(Function):
-    """y[j] = x[i1[j], ..., ik[j]] over the first k axes;  dx[i[j]] += dy[j]."""
+    """y[j] = x[i1[j], ..., ik[j]] over k axes of x, from `axis` on;  dx[i[j]] += dy[j].
 
-    def forward(self, x: Any, *indices: Any) -> Any:
-        self.of = x.shape
+    The axes before and after them stay where they are.
+    """
+
+    def forward(self, x: Any, *indices: Any, axis: int = 0) -> Any:
+        self.of, self.axis = x.shape, axis
         self.save(*indices)
-        return self.kernels.gather(x, indices)
+        return self.kernels.gather(x, indices, axis)
 
     def backward(self, dy: Tensor) -> Any:
-        return (ScatterAdd.apply(dy, *self.saved, shape=self.of), *[None] * len(self._saved))
+        dx = ScatterAdd.apply(dy, *self.saved, shape=self.of, axis=self.axis)
+        return (dx, *[None] * len(self._saved))
 
 
 class ScatterAdd(Function):
-    """y = 0 but y[i[j]] += x[j];  dx[j] = dy[i[j]]."""
+    """y = 0 but y[i[j]] += x[j], over axes of y from `axis` on;  dx[j] = dy[i[j]]."""
 
-    def forward(self, x: Any, *indices: Any, shape: tuple[int, ...]) -> Any:
+    def forward(self, x: Any, *indices: Any, shape: tuple[int, ...], axis: int = 0) -> Any:
+        self.axis = axis
         self.save(*indices)
         y = self.backend.empty(shape, x.dtype)
         self.kernels.fill(y, 0)
-        self.kernels.scatter("add", y, indices, x)
+        scatter_at(self.kernels, "add", y, indices, x, axis)
         return y
 
     def backward(self, dy: Tensor) -> Any:
-        return (Gather.apply(dy, *self.saved), *[None] * len(self._saved))
+        return (Gather.apply(dy, *self.saved, axis=self.axis), *[None] * len(self._saved))
+
+
+def scatter_at(
+    kernels: Kernels, op: str, y: Any, indices: Sequence[Any], values: Any, axis: int
+) -> None:
+    """y o= values at the indices of y's axes from `axis` on; the values have theirs there."""
+    values = in_front(values, axis, indices[0].ndim)
+    kernels.scatter(op, in_front(y, axis, len(indices)), indices, values)
 
 
 class SetItem(Function):
@@ -252,10 +267,13 @@ def _common_shape(backend: Backend, tensors: list[Tensor]) -> tuple[Tensor, ...]
 
 def getitem(input: Tensor, index: Any) -> Tensor:
     """``input[index]``."""
-    if _is_rows(input, index):
-        return Gather.apply(input, index)
     items = index if type(index) is tuple else (index,)
-    if all(type(i) in _BASIC for i in items):
+    for item in items:
+        if type(item) not in _BASIC:
+            if _is_rows(input, index):
+                return Gather.apply(input, index)
+            break
+    else:
         try:
             return Slice.apply(input, index=(*items, ...))
         except (IndexError, ValueError):
@@ -265,10 +283,10 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     x: Tensor = input if trivial else Slice.apply(input, index=basic)
     if not tensors:
         return x
-    front = x.movedim(axes, tuple(range(len(axes)))) if axes != tuple(range(len(axes))) else x
-    y: Tensor = Gather.apply(front, *tensors)
-    j = tensors[0].ndim
-    return y if place == 0 else y.movedim(tuple(range(j)), tuple(range(place, place + j)))
+    if axes != tuple(range(place, place + len(axes))):
+        x = x.movedim(axes, tuple(range(len(axes))))
+    y: Tensor = Gather.apply(x, *tensors, axis=place)
+    return y
 
 
 def _is_rows(input: Tensor, index: Any) -> bool:

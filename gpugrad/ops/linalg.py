@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import Function, describe, mixed_devices
 from ..autograd.modes import MODE
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
@@ -129,7 +130,11 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     a [..., m, k], b [..., k, n] -> [..., m, n]; a vector is a row on the left, a column on the
     right. Dtypes must agree. Half types accumulate in float32.
     """
-    a, b = check_tensor("matmul", input), check_tensor("matmul", other)
+    if AUTOCAST.on:
+        input, other = AUTOCAST.cast("matmul", input, other)
+    a, b = input, other
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
+        check_tensor("matmul", a), check_tensor("matmul", b)
     x, y = a.data, b.data
     if x.dtype is not y.dtype and x.dtype != y.dtype:
         raise DTypeError(
@@ -244,6 +249,8 @@ def linear(
 
     activation is applied by the same kernel: none, relu, gelu, gelu_tanh, silu, sigmoid, tanh.
     """
+    if AUTOCAST.on:
+        input, weight, bias = AUTOCAST.cast("linear", input, weight, bias)
     x, w = check_tensor("linear", input), check_tensor("linear", weight)
     if activation not in ACTIVATIONS:
         raise ArgumentError(f"linear: activation must be one of {ACTIVATIONS}, not {activation!r}.")

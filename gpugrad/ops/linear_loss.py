@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import dtype as dtypes
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.composed import through
 from ..autograd.function import Function, describe, mixed_devices
 from ..autograd.modes import MODE
@@ -29,7 +30,8 @@ SLICE_BYTES = 32 << 20
 class LinearCrossEntropy(Function):
     """loss = cross_entropy(x W^T + b, target);  dx = dlogits W, dW = dlogits^T x, db = its sum.
 
-    x [N, D], W [C, D], b [C] or None, target [N].
+    x [N, D], W [C, D], b [C] or None, target [N]. precise: the loss stays in the accumulation
+    dtype.
     """
 
     def forward(
@@ -42,6 +44,7 @@ class LinearCrossEntropy(Function):
         ignore_index: int,
         smoothing: float,
         reduction: str,
+        precise: bool,
     ) -> Any:
         k, wide = self.kernels, dtypes.accumulation(x.dtype)
         self.options, self.reduction = (ignore_index, smoothing), reduction
@@ -60,7 +63,7 @@ class LinearCrossEntropy(Function):
             loss = k.binary("div", loss, total)
         self.save(x, w, bias, target, weight, lse, total, self._whole(x, logits))
         loss = loss.reshape(-1) if reduction == "none" else loss
-        return loss if wide == x.dtype else k.cast(loss, x.dtype)
+        return loss if precise or wide == x.dtype else k.cast(loss, x.dtype)
 
     def _slices(self, x: Any, w: Any) -> Iterator[slice]:
         """Rows whose logits fit SLICE_BYTES."""
@@ -115,7 +118,7 @@ class LinearCrossEntropy(Function):
             logits = linear(x, w, bias)
             return cross_entropy(logits, target, weight, ignore_index, self.reduction, smoothing)
 
-        return (*through(again, (x, w, bias), (dy,)), None, None)
+        return (*through(again, (x, w, bias), (dy.to(x.dtype),)), None, None)
 
 
 def linear_cross_entropy(
@@ -137,6 +140,11 @@ def linear_cross_entropy(
     Probabilities as target are composed. Raises ShapeError, DTypeError, DeviceError.
     """
     name = "linear_cross_entropy"
+    precise = False
+    if AUTOCAST.on:
+        precise = AUTOCAST.holds(input)
+        values = (input, linear_weight, linear_bias)
+        input, linear_weight, linear_bias = AUTOCAST.cast(name, *values)
     for t in (input, linear_weight):
         demand_floating(name, check_tensor(name, t))
     check_reduction(name, reduction)
@@ -170,5 +178,6 @@ def linear_cross_entropy(
         ignore_index=ignore_index,
         smoothing=float(label_smoothing),
         reduction=reduction,
+        precise=precise,
     )
     return loss if reduction != "none" else loss.reshape(target.shape)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from .. import dtype as dtypes
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import Function, describe, mixed_devices
 from ..autograd.modes import MODE
 from ..backends.base import LABEL
@@ -109,6 +110,8 @@ def cross_entropy(
     divides by the sum of the targets' weights (by the number of targets for probabilities).
     Raises IndexOutOfRangeError for a class that does not exist, ShapeError, DTypeError.
     """
+    if AUTOCAST.on:
+        input, target, weight = AUTOCAST.cast("cross_entropy", input, target, weight)
     demand_floating("cross_entropy", check_tensor("cross_entropy", input))
     check_reduction("cross_entropy", reduction)
     if not 0.0 <= label_smoothing <= 1.0:
@@ -201,6 +204,8 @@ def nll_loss(
 
     Options and errors as in `cross_entropy`.
     """
+    if AUTOCAST.on:
+        input, weight = AUTOCAST.cast("nll_loss", input, weight)
     demand_floating("nll_loss", check_tensor("nll_loss", input))
     check_reduction("nll_loss", reduction)
     _check_target("nll_loss", input, target, weight)

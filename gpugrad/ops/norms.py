@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import dtype as dtypes
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import Function, describe
 from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor
@@ -23,7 +24,7 @@ class EuclideanNorm(Function):
     def forward(self, x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
         self.dims = dims
         k = self.kernels
-        y = k.unary("sqrt", k.reduce("sum", k.unary("square", x), dims, keepdim))
+        y = k.unary("sqrt", k.sum_of("square", x, None, dims, keepdim))
         self.save(x, y)
         return y
 
@@ -100,6 +101,8 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """`input` with each slice along `dim` scaled so that its p-norm is at most `maxnorm`."""
     x = check_tensor("renorm", input)
+    if AUTOCAST.on:
+        (x,) = AUTOCAST.cast("renorm", x)
     demand_floating("renorm", x)
     if x.ndim < 2:
         raise ShapeError(f"renorm: input needs at least 2 axes; got {describe(x)}.")

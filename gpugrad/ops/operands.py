@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import backends
 from .. import dtype as dtypes
+from ..amp.autocast_mode import AUTOCAST
 from ..arguments import check_dtype
 from ..arguments import shape_of as shape_of  # for the operations that take sizes
 from ..autograd.function import describe, mixed_devices
@@ -25,6 +26,8 @@ def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, An
     floating: integers are taken to the default dtype (true division and the like).
     Raises DTypeError for what is no operand, DeviceError for tensors of two devices.
     """
+    if AUTOCAST.on:
+        a, b = AUTOCAST.cast(name, a, b)
     a, b = _operand(name, a, b), _operand(name, b, a)
     first, second = isinstance(a, Tensor), isinstance(b, Tensor)
     if not first and not second:
@@ -121,9 +124,12 @@ def as_floating(name: str, x: Any) -> Tensor:
     """Floating tensors as they are, integers and bool in the default dtype."""
     if not isinstance(x, Tensor):
         check_tensor(name, x)
-    if not dtypes.is_floating(x.data.dtype):
-        return x.to(dtypes.get_default_dtype())
-    return x
+    if AUTOCAST.on:
+        (x,) = AUTOCAST.cast(name, x)
+    dtype = x.data.dtype
+    if dtype.kind == "f" or dtypes.is_floating(dtype):
+        return x
+    return x.to(dtypes.get_default_dtype())
 
 
 def wide(x: Any) -> Any:
@@ -133,7 +139,8 @@ def wide(x: Any) -> Any:
 
 def demand_floating(name: str, x: Tensor) -> None:
     """Raise DTypeError where `x` is not floating."""
-    if not dtypes.is_floating(x.data.dtype):
+    dtype = x.data.dtype
+    if dtype.kind != "f" and not dtypes.is_floating(dtype):
         raise DTypeError(
             f"{name}: needs a floating tensor; got {describe(x)}.\n  Convert it with .float()."
         )
@@ -192,6 +199,8 @@ def check_probabilities(name: str, x: Tensor, hint: str = "") -> None:
 def axis(name: str, dim: int, ndim: int) -> int:
     """A legal axis from `dim`, which may count from the end; a 0-d tensor counts as one axis."""
     n = ndim or 1
+    if type(dim) is int and -n <= dim < n:
+        return dim % n
     if not isinstance(dim, (int, np.integer)):
         raise DTypeError(f"{name}: dim must be an int, got {type(dim).__name__}.")
     if not -n <= dim < n:
@@ -205,7 +214,7 @@ def axis(name: str, dim: int, ndim: int) -> int:
 def axes(name: str, dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     """Sorted legal axes; all of them for None (or an empty list, as PyTorch does)."""
     if dim is None:
-        return tuple(range(ndim))
+        return _EVERY[ndim]
     if isinstance(dim, (int, np.integer)):
         found = [axis(name, int(dim), ndim)]
     else:
@@ -213,8 +222,11 @@ def axes(name: str, dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ..
         if len(set(found)) != len(found):
             raise ShapeError(f"{name}: dim {tuple(dim)} names an axis twice.")
         if not found:
-            return tuple(range(ndim))
+            return _EVERY[ndim]
     return tuple(found) if ndim else ()
+
+
+_EVERY = [tuple(range(n)) for n in range(65)]  # NumPy's arrays have at most 64 axes
 
 
 def broadcast_text(name: str, a: Any, b: Any) -> str:

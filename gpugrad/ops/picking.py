@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+from operator import le
 from typing import Any
-
-import numpy as np
 
 from .. import dtype as dtypes
 from ..autograd.function import describe, mixed_devices
@@ -13,7 +12,7 @@ from ..errors import ArgumentError, DeviceError, DTypeError, IndexOutOfRangeErro
 from ..tensor import Tensor
 from .indexing import Gather, getitem
 from .operands import axis, check_mask, check_tensor, shape_of
-from .positions import positions
+from .positions import own_positions, positions
 from .views import broadcast_tensors
 
 _POSITIONS = (dtypes.int64, dtypes.int32)
@@ -32,15 +31,21 @@ def check_index(name: str, input: Tensor, index: Any) -> Tensor:
 
 def grid(input: Tensor, index: Tensor, dim: int) -> tuple[Tensor, ...]:
     """Index tensors for every axis: `index` along `dim`, the own position along the others."""
-    shape, n = index.shape, index.ndim
-    tensors = []
-    for d in range(n):
-        if d == dim:
-            tensors.append(index)
-            continue
-        own = positions(input.backend, shape[d]).reshape([-1 if i == d else 1 for i in range(n)])
-        tensors.append(Tensor(np.broadcast_to(own, shape), input.backend))
-    return tuple(tensors)
+    shape, backend = index.data.shape, input.backend
+    return tuple(
+        [
+            index if d == dim else Tensor(own_positions(backend, shape, d), backend)
+            for d in range(len(shape))
+        ]
+    )
+
+
+def fits_beside(index: tuple[int, ...], shape: tuple[int, ...], dim: int) -> bool:
+    """Has `index` as many axes as `shape` and, except along dim, no greater lengths?"""
+    if len(index) != len(shape):
+        return False
+    beside = (*index[:dim], *index[dim + 1 :]), (*shape[:dim], *shape[dim + 1 :])
+    return beside[0] == beside[1] or all(map(le, *beside))
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -52,9 +57,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     if input.ndim == 0:
         return index_select(input.reshape(1), 0, index).reshape(())
     index = index if index.ndim else index.reshape(1)
-    if dim == 0:
-        return Gather.apply(input, index)
-    return getitem(input, (slice(None),) * dim + (index,))
+    y: Tensor = Gather.apply(input, index, axis=dim)
+    return y
 
 
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
@@ -65,10 +69,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     index = check_index("gather", input, index)
     x = input.reshape(1) if input.ndim == 0 else input
     at = index.reshape(1) if index.ndim == 0 else index
-    if at.numel() and (
-        at.ndim != x.ndim
-        or any(n > m for d, (n, m) in enumerate(zip(at.shape, x.shape, strict=True)) if d != dim)
-    ):
+    if at.numel() and not fits_beside(at.shape, x.shape, dim):
         raise ShapeError(
             f"gather: index {index.shape} must have as many axes as input {input.shape} and, "
             f"except along dim {dim}, no greater lengths."

@@ -7,15 +7,17 @@ bring their arguments into that form.
 
 from __future__ import annotations
 
+from operator import le
 from typing import Any
 
 from .. import dtype as dtypes
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import describe, mixed_devices
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .indexing import SetItem, getitem, plan
 from .operands import axis, check_mask, check_tensor
-from .picking import check_index, grid
+from .picking import check_index, fits_beside, grid
 from .scattering import into, reduced_into
 from .selection import where
 from .views import broadcast_tensors
@@ -38,10 +40,8 @@ def scattered(
     if not index.numel():
         return None
     x, index, v = (t.reshape(1) if t.ndim == 0 else t for t in (input, index, src))
-    if not index.ndim == x.ndim == v.ndim or any(
-        n > s or (d != dim and n > m)
-        for d, (n, m, s) in enumerate(zip(index.shape, x.shape, v.shape, strict=True))
-    ):
+    within = index.ndim == v.ndim and all(map(le, index.shape, v.shape))
+    if not within or not fits_beside(index.shape, x.shape, dim):
         raise ShapeError(
             f"{name}: index {index.shape} must fit into src {src.shape} and, except along dim "
             f"{dim}, into input {input.shape}."
@@ -53,8 +53,10 @@ def scattered(
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """input with src added: y[i, index[i, j, k], k] += src[i, j, k] for dim 1, in order."""
+    if AUTOCAST.on:
+        input, src = AUTOCAST.cast("scatter_add", input, src)
     found = scattered("scatter_add", input, dim, index, check_tensor("scatter_add", src))
-    return _back(into(*found, True), input, 0) if found else input.clone()
+    return _back(into(*found, True), input) if found else input.clone()
 
 
 def scatter(
@@ -79,8 +81,8 @@ def scatter(
         return input.clone()
     x, v, indices = found
     if reduce == "multiply":
-        return _back(reduced_into(x, v, indices, "prod", True), input, 0)
-    return _back(into(x, v, indices, reduce == "add"), input, 0)
+        return _back(reduced_into(x, v, indices, "prod", True), input)
+    return _back(into(x, v, indices, reduce == "add"), input)
 
 
 def scatter_reduce(
@@ -96,7 +98,7 @@ def scatter_reduce(
     found = scattered(name, input, dim, index, check_tensor(name, src))
     if not found:
         return input.clone()
-    return _back(reduced_into(*found, reduce, include_self), input, 0)
+    return _back(reduced_into(*found, reduce, include_self), input)
 
 
 def _check_reduce(name: str, reduce: str, legal: tuple[str, ...]) -> None:
@@ -110,7 +112,7 @@ def _check_reduce(name: str, reduce: str, legal: tuple[str, ...]) -> None:
 def slices(
     name: str, input: Tensor, dim: int, index: Tensor, source: Any
 ) -> tuple[Tensor, Tensor, Tensor, int]:
-    """(input and source with `dim` first, the index, dim), checked."""
+    """(input, source, the index, dim), checked; none of them 0-d."""
     dim = axis(name, dim, check_tensor(name, input).ndim)
     index = check_index(name, input, index)
     if index.ndim > 1:
@@ -126,12 +128,12 @@ def slices(
         )
     if v.backend is not x.backend:
         raise DeviceError(mixed_devices(name, (x, v)))
-    return (x.movedim(dim, 0), v.movedim(dim, 0), index, dim) if dim else (x, v, index, dim)
+    return x, v, index, dim
 
 
-def _back(y: Tensor, input: Tensor, dim: int) -> Tensor:
-    """A result of `slices` in the shape of `input`."""
-    return y.movedim(0, dim) if dim else y if input.ndim else y.reshape(())
+def _back(y: Tensor, input: Tensor) -> Tensor:
+    """A result, made of what is not 0-d, in the shape of `input`."""
+    return y if input.ndim else y.reshape(())
 
 
 def scaled(name: str, v: Tensor, alpha: float) -> Tensor:
@@ -146,14 +148,13 @@ def index_add(
 ) -> Tensor:
     """input with alpha source added: slice i of source to slice index[i] along `dim`, in order."""
     x, v, index, dim = slices("index_add", input, dim, index, source)
-    y = into(x, scaled("index_add", v, alpha), [index], True)
-    return _back(y, input, dim)
+    return _back(into(x, scaled("index_add", v, alpha), [index], True, dim), input)
 
 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """input with slice i of source in place of slice index[i] along `dim`; the last one stays."""
     x, v, index, dim = slices("index_copy", input, dim, index, source)
-    return _back(into(x, v, [index], False), input, dim)
+    return _back(into(x, v, [index], False, dim), input)
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
@@ -184,7 +185,8 @@ def index_reduce(
     """input joined with the slices of source at `index` along `dim`: prod, mean, amax or amin."""
     _check_reduce("index_reduce", reduce, ("prod", "mean", "amax", "amin"))
     x, v, index, dim = slices("index_reduce", input, dim, index, source)
-    return _back(reduced_into(x, v, [index], reduce, include_self), input, dim)
+    y = reduced_into(x.movedim(dim, 0), v.movedim(dim, 0), [index], reduce, include_self)
+    return _back(y.movedim(0, dim), input)
 
 
 # ---- elements -----------------------------------------------------------------------------------
@@ -192,6 +194,8 @@ def index_reduce(
 
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
     """A copy of `input` with ``y[indices] = values``, or += in order if `accumulate`."""
+    if AUTOCAST.on:
+        input, values = AUTOCAST.cast("index_put", input, values)
     return put_into(check_tensor("index_put", input).clone(), indices, values, accumulate)
 
 

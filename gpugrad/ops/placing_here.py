@@ -26,7 +26,7 @@ _composed = {
 def _here(self: Tensor, v: Tensor, indices: Sequence[Tensor], dim: int, accumulate: bool) -> Tensor:
     if v._counter is self._counter:
         v = v.clone()  # it would be read while it is written
-    return ScatterHere.apply(self, v, *indices, dim=dim, accumulate=accumulate)
+    return ScatterHere.apply(self, v, *indices, axis=dim, accumulate=accumulate)
 
 
 def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:

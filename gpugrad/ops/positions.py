@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -32,3 +32,17 @@ def positions(backend: Backend, n: int) -> Array:
     backend.kernels.fill(steps, 1)
     backend.kernels.fill(steps[:1], 0)
     return backend.kernels.scan("sum", steps)
+
+
+def own_positions(backend: Backend, shape: tuple[int, ...], axis: int) -> Array:
+    """int64 of that shape, each element's place along an axis: one row of memory. To read only."""
+    make = _kept_own_positions if shape[axis] <= _KEPT else _own_positions
+    return make(backend, shape, axis)
+
+
+def _own_positions(backend: Backend, shape: tuple[int, ...], axis: int) -> Array:
+    row = positions(backend, shape[axis])
+    return np.broadcast_to(row.reshape((-1, *[1] * (len(shape) - axis - 1))), shape)
+
+
+_kept_own_positions = lru_cache(maxsize=256)(_own_positions)  # views, which take no memory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import Function
 from ..autograd.modes import MODE
 from ..tensor import Tensor
@@ -43,10 +44,15 @@ class LogSoftmax(Function):
 
 
 def _apply(name: str, cls: type[Function], input: Tensor, dim: int, dtype: Any) -> Tensor:
-    x = check_tensor(name, input) if dtype is None else input.to(dtype)
+    if AUTOCAST.on and dtype is None:
+        (input,) = AUTOCAST.cast(name, input)
+    x = input if dtype is None else input.to(dtype)
+    if not isinstance(x, Tensor):
+        check_tensor(name, x)
     demand_floating(name, x)
-    dim = axis(name, dim, x.ndim)
-    if x.ndim == 0:
+    n = x.data.ndim
+    dim = axis(name, dim, n)
+    if n == 0:
         return cls.apply(x.reshape(1), axis=0).reshape(())
     return cls.apply(x, axis=dim)
 

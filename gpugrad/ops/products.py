@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import Function, describe, mixed_devices
 from ..dtype import is_floating
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
@@ -49,6 +50,8 @@ def _add_product(
     name: str, x: Tensor, a: Tensor, b: Tensor, beta: Number, alpha: Number, shape: tuple[int, ...]
 ) -> Tensor:
     """`AddProduct` after checking what PyTorch checks; `shape` is what x must broadcast to."""
+    if AUTOCAST.on:
+        x, a, b = AUTOCAST.cast(name, x, a, b)
     fits = x.data.shape == shape or x.data.shape == shape[-1:]
     alike = a.data.dtype == b.data.dtype == x.data.dtype and a.backend is b.backend is x.backend
     if fits and alike and alpha == beta == 1 and a.data.shape[-1] == b.data.shape[-2]:
@@ -105,6 +108,8 @@ def addr(
     input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Number = 1, alpha: Number = 1
 ) -> Tensor:
     """beta input + alpha vec1 vec2^T: [n], [m] -> [n, m]; input broadcasts, dtypes are promoted."""
+    if AUTOCAST.on:
+        input, vec1, vec2 = AUTOCAST.cast("addr", input, vec1, vec2)
     ranked("addr", ("vec1", vec1, 1), ("vec2", vec2, 1))
     x, product = check_tensor("addr", input), outer(vec1, vec2)
     if x.ndim > 2 or any(

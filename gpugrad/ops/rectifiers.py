@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import dtype as dtypes
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import Function, describe, mixed_devices
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..random import Generator, generator_of
@@ -157,6 +158,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     weight: one number (0-d or [1]), or one for each channel, [C], of input [N, C, ...] or [N, C];
     its dtype is input's. Raises ShapeError, DTypeError, DeviceError.
     """
+    if AUTOCAST.on:
+        input, weight = AUTOCAST.cast("prelu", input, weight)
     x = check_tensor("prelu", input)
     demand_floating("prelu", x)
     if not isinstance(weight, Tensor):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import dtype as dtypes
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import Function, describe
 from ..creation import as_tensor, from_dlpack
 from ..errors import DTypeError, IndexOutOfRangeError, ShapeError
@@ -102,6 +103,30 @@ class ExtremumAt(Function):
         return dy.new_zeros(self.of).scatter_add(self.dim, at, dy)
 
 
+class LogSumExp(Function):
+    """y = log sum exp x;  dx = dy exp(x - y)."""
+
+    def forward(self, x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
+        self.dims = dims
+        k = self.kernels
+        top = k.reduce("max", x, dims, True)
+        top = k.where(k.unary("isfinite", top), top, 0.0)
+        y = k.unary("log", k.sum_of("exp", x, top, dims, True))
+        if y.dtype == x.dtype:
+            y = k.binary("add", y, top)
+        else:
+            y = k.cast(k.binary("add", y, k.cast(top, y.dtype)), x.dtype)
+        if not keepdim:
+            y = y.reshape([n for i, n in enumerate(x.shape) if i not in dims])
+        self.save(x, y)
+        return y
+
+    def backward(self, dy: Tensor) -> Any:
+        x, y = self.saved
+        shape, dims = x.shape, self.dims
+        return restored(dy, shape, dims) * (x - restored(y, shape, dims)).exp()
+
+
 class Prod(Function):
     """y = product of x;  dx = dy times the product of all the others (right where x has zeros)."""
 
@@ -146,15 +171,20 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
     """The sum over `dim`. Integers and bool give int64; `dtype` converts the input first."""
     if dtype is not None:
         return sum(input.to(dtype), dim, keepdim).to(dtype)
-    x = check_tensor("sum", input)
-    return Sum.apply(x, dims=axes("sum", dim, x.data.ndim), keepdim=keepdim)
+    if AUTOCAST.on:
+        (input,) = AUTOCAST.cast("sum", input)
+    if not isinstance(input, Tensor):
+        check_tensor("sum", input)
+    return Sum.apply(input, dims=axes("sum", dim, input.data.ndim), keepdim=keepdim)
 
 
 def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean over `dim`; floating only; NaN over nothing."""
-    x = check_tensor("mean", input) if dtype is None else input.to(dtype)
+    x = input if dtype is None else input.to(dtype)
+    if not isinstance(x, Tensor):
+        check_tensor("mean", x)
     demand_floating("mean", x)
-    return Mean.apply(x, dims=axes("mean", dim, x.ndim), keepdim=keepdim)
+    return Mean.apply(x, dims=axes("mean", dim, x.data.ndim), keepdim=keepdim)
 
 
 def prod(
@@ -163,6 +193,8 @@ def prod(
     """The product over one axis or all. Integers and bool give int64."""
     if dtype is not None:
         return prod(input.to(dtype), dim, keepdim).to(dtype)
+    if AUTOCAST.on:
+        (input,) = AUTOCAST.cast("prod", input)
     x = check_tensor("prod", input)
     return Prod.apply(x, dims=axes("prod", dim, x.ndim), keepdim=keepdim)
 
@@ -319,7 +351,4 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
         return x.clone()
     if x.data.size == 0:
         return sum(x.exp(), dims, keepdim).log()
-    top = amax(x.detach(), dims, True)
-    top = top.masked_fill(~top.isfinite(), 0.0)
-    y = sum((x - top).exp(), dims, keepdim).log()
-    return y + (top if keepdim else top.reshape(y.shape))
+    return LogSumExp.apply(x, dims=dims, keepdim=keepdim)

@@ -11,6 +11,7 @@ from math import floor
 from typing import Any
 
 from .. import dtype as dtypes
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import Function, describe, mixed_devices
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
@@ -133,6 +134,8 @@ def interpolate(
     (and not recompute_scale_factor). Bicubic is Keys's with a = -0.75 (Keys 1981). antialias widens
     the filter (and takes a = -0.5) where the image shrinks, as Pillow does. Floating dtypes.
     """
+    if AUTOCAST.on:
+        (input,) = AUTOCAST.cast("interpolate", input)
     x = check_tensor("interpolate", input)
     demand_floating("interpolate", x)
     _check_mode(x, mode, align_corners, antialias)

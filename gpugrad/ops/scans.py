@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtype as dtypes
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import Function, describe
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..tensor import Tensor
@@ -112,6 +113,8 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Sums up to and including each position along `dim`. Integers and bool give int64."""
     if dtype is not None:
         return cumsum(input.to(dtype), dim).to(dtype)
+    if AUTOCAST.on:
+        (input,) = AUTOCAST.cast("cumsum", input)
     return along_last("cumsum", check_tensor("cumsum", input), dim, Cumsum.apply)
 
 
@@ -119,6 +122,8 @@ def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Products up to and including each position along `dim`. Integers and bool give int64."""
     if dtype is not None:
         return cumprod(input.to(dtype), dim).to(dtype)
+    if AUTOCAST.on:
+        (input,) = AUTOCAST.cast("cumprod", input)
     return along_last("cumprod", check_tensor("cumprod", input), dim, Cumprod.apply)
 
 

@@ -15,61 +15,58 @@ from .. import dtype as dtypes
 from ..autograd.function import Function
 from ..dtype import DType
 from ..tensor import Tensor
-from .indexing import Gather, ScatterAdd
+from .indexing import Gather, ScatterAdd, scatter_at
 
 KERNELS = {"sum": "add", "mean": "add", "prod": "mul", "amax": "max", "amin": "min"}
 
 
 class ScatterInto(Function):
-    """y = x, then y[i[j]] += v[j] (or = v[j]);  dx = dy (0 at i if =), dv[j] = dy[i[j]]."""
+    """y = x, then y[i[j]] += v[j] (or = v[j]);  dx = dy (0 at i if =), dv[j] = dy[i[j]].
 
-    def forward(self, x: Any, v: Any, *indices: Any, accumulate: bool) -> Any:
-        self.accumulate = accumulate
+    The indices are those of x's axes from `axis` on.
+    """
+
+    def forward(self, x: Any, v: Any, *indices: Any, accumulate: bool, axis: int = 0) -> Any:
+        self.accumulate, self.axis = accumulate, axis
         self.save(*indices)
-        y = self.kernels.contiguous(x)
-        self.kernels.scatter("add" if accumulate else "set", y, indices, v)
+        y = self.target(x)
+        scatter_at(self.kernels, "add" if accumulate else "set", y, indices, v, axis)
         return y
+
+    def target(self, x: Any) -> Any:
+        """What is written into."""
+        return self.kernels.contiguous(x)
 
     def backward(self, dy: Tensor) -> Any:
         indices = self.saved
-        dv = Gather.apply(dy, *indices) if self.needs(1) else None
+        dv = Gather.apply(dy, *indices, axis=self.axis) if self.needs(1) else None
         dx = None
         if self.needs(0):
-            dx = dy if self.accumulate else cleared(dy, indices)
+            dx = dy if self.accumulate else cleared(dy, indices, self.axis)
         return (dx, dv, *[None] * len(indices))
 
 
-def into(x: Tensor, v: Tensor, indices: Sequence[Tensor], accumulate: bool) -> Tensor:
-    """A copy of x with v set or added at the indices of its first axes."""
-    y: Tensor = ScatterInto.apply(x, v, *indices, accumulate=accumulate)
-    return y
-
-
-def cleared(x: Tensor, indices: Sequence[Tensor]) -> Tensor:
-    """A copy of x with 0 at the indices of its first axes."""
-    zeros = x.new_zeros(()).expand(*indices[0].shape, *x.shape[len(indices) :])
-    return into(x, zeros, indices, False)
-
-
-class ScatterHere(Function):
-    """x[i[j]] += v[j] (or = v[j]) along an axis, in place;  derivatives as of ScatterInto."""
+class ScatterHere(ScatterInto):
+    """The same in place: y is x."""
 
     inplace = True
 
-    def forward(self, x: Any, v: Any, *indices: Any, dim: int, accumulate: bool) -> Any:
-        self.dim, self.accumulate = dim, accumulate
-        self.save(*indices)
-        order = (dim, *[i for i in range(x.ndim) if i != dim])
-        self.kernels.scatter("add" if accumulate else "set", x.transpose(order), list(indices), v)
+    def target(self, x: Any) -> Any:
         return x
 
-    def backward(self, dy: Tensor) -> Any:
-        indices, moved = self.saved, dy.movedim(self.dim, 0)
-        dv = Gather.apply(moved, *indices) if self.needs(1) else None
-        dx = dy if self.accumulate else None
-        if dx is None and self.needs(0):
-            dx = cleared(moved, indices).movedim(0, self.dim)
-        return (dx, dv, *[None] * len(indices))
+
+def into(
+    x: Tensor, v: Tensor, indices: Sequence[Tensor], accumulate: bool, axis: int = 0
+) -> Tensor:
+    """A copy of x with v set or added at the indices of its axes from `axis` on."""
+    y: Tensor = ScatterInto.apply(x, v, *indices, accumulate=accumulate, axis=axis)
+    return y
+
+
+def cleared(x: Tensor, indices: Sequence[Tensor], axis: int) -> Tensor:
+    """A copy of x with 0 at the indices of its axes from `axis` on."""
+    shape = (*x.shape[:axis], *indices[0].shape, *x.shape[axis + len(indices) :])
+    return into(x, x.new_zeros(()).expand(shape), indices, False, axis)
 
 
 class Reduced(Function):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import describe, mixed_devices
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
@@ -58,6 +59,9 @@ def run(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """(y, hn, cn) of a network: input [T, B, I] (or [B, T, I]), h0, c0 [layers directions, B, R or
     H] or None for zeros. Dropout after each layer but the last."""
+    if AUTOCAST.on:
+        input, h0, c0 = AUTOCAST.cast(cell, input, h0, c0)
+        layers = [[Direction(*AUTOCAST.cast(cell, *part)) for part in parts] for parts in layers]
     check(name, cell, input, h0, c0, layers, batch_first)
     h, c = (None if s is None else s.unbind(0) for s in (h0, c0))
     hs: list[Tensor] = []
@@ -228,6 +232,8 @@ def rnn_relu(*arguments: Any) -> tuple[Tensor, Tensor]:
 
 def cell_step(name: str, cell: str, input: Tensor, part: Direction) -> list[Tensor]:
     """[h] or [h, c] after one step: input [B, I], states [B, H] or None for zeros."""
+    if AUTOCAST.on:
+        input, part = AUTOCAST.cast(cell, input)[0], Direction(*AUTOCAST.cast(cell, *part))
     x = check_tensor(name, input)
     size, hidden = part.w_ih.shape[1], part.w_hh.shape[1]
     if x.ndim != 2 or x.shape[1] != size:

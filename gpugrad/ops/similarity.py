@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtype as dtypes
+from ..amp.autocast_mode import AUTOCAST, no_autocast
 from ..autograd.function import describe, mixed_devices
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
@@ -22,6 +23,8 @@ def _pair(name: str, x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
         if not isinstance(x, Tensor):
             raise DTypeError(f"{name}: {label} must be a Tensor, got {type(x).__name__}.")
     check_broadcast(name, x1, x2)
+    if AUTOCAST.on:
+        x1, x2 = AUTOCAST.cast(name, x1, x2)
     dtype = dtypes.promote(x1.dtype, x2.dtype)
     return x1.to(dtype), x2.to(dtype)
 
@@ -71,6 +74,8 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
 
     In the order (0, 1), (0, 2), ..., (1, 2), ...; the gradient of a distance of 0 is 0.
     """
+    if AUTOCAST.on:
+        (input,) = AUTOCAST.cast("pdist", input)
     demand_floating("pdist", check_tensor("pdist", input))
     if input.ndim != 2:
         raise ShapeError(f"pdist: input must be [N, M]; got {input.shape}.")
@@ -99,6 +104,10 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = MOD
     |a|^2 + |b|^2 - 2 a b, which cancels for near rows, "..._if_necessary" from 26 rows on; else the
     differences are stored, P R M of them. Raises ShapeError, DTypeError, ArgumentError.
     """
+    if AUTOCAST.on and AUTOCAST.holds(x1):
+        a, b = AUTOCAST.cast("cdist", x1, x2)
+        with no_autocast():  # the product inside stays float32
+            return cdist(a, b, p, compute_mode)
     for x in (x1, x2):
         demand_floating("cdist", check_tensor("cdist", x))
     if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1] or x1.dtype != x2.dtype:
@@ -133,6 +142,9 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     Shapes: input1 (..., I), input2 (..., J), weight (K, I, J), bias (K,) -> y (..., K), the axes
     before the last being equal. Raises ShapeError, DTypeError, DeviceError.
     """
+    if AUTOCAST.on:
+        values = (input1, input2, weight, bias)
+        input1, input2, weight, bias = AUTOCAST.cast("bilinear", *values)
     given = [x for x in (input1, input2, weight, bias) if x is not None]
     for x in given:
         check_tensor("bilinear", x)

@@ -24,8 +24,8 @@ class Variance(Function):
         self.dims, self.degrees = dims, degrees
         self.save(x)
         k = self.kernels
-        centred = k.binary("sub", x, k.reduce("mean", x, dims, True))
-        return k.binary("div", k.reduce("sum", k.unary("square", centred), dims, keepdim), degrees)
+        squares = k.sum_of("square", x, k.reduce("mean", x, dims, True), dims, keepdim)
+        return k.binary("div", squares, degrees)
 
     def backward(self, dy: Tensor) -> Any:
         (x,) = self.saved

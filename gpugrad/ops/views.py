@@ -76,7 +76,11 @@ def spread(y: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """`input` in another shape of as many elements; one size may be -1. A view where one exists."""
-    x = check_tensor("reshape", input).data
+    if not isinstance(input, Tensor):
+        check_tensor("reshape", input)
+    x = input.data
+    if shape is None and _fits(sizes, x):
+        return Reshape.apply(input, shape=sizes)
     sizes = sizes if shape is None else given_sizes("reshape", sizes, shape)
     wanted = _complete("reshape", shape_of("reshape", sizes), input)
     if not x.flags.c_contiguous and not _viewable(x.shape, x.strides, wanted):
@@ -89,7 +93,11 @@ def view(input: Tensor, *shape: Any) -> Tensor:
 
     A dtype instead of a shape is not supported.
     """
-    x = check_tensor("view", input).data
+    if not isinstance(input, Tensor):
+        check_tensor("view", input)
+    x = input.data
+    if _fits(shape, x):
+        return Reshape.apply(input, shape=shape)
     if len(shape) == 1 and isinstance(shape[0], (np.dtype, type)):
         raise ArgumentError("view(dtype): reinterpreting bytes is not supported; use to(dtype).")
     wanted = _complete("view", shape_of("view", shape), input)
@@ -99,6 +107,14 @@ def view(input: Tensor, *shape: Any) -> Tensor:
             "  Use reshape(), which copies where it must."
         )
     return Reshape.apply(input, shape=wanted)
+
+
+def _fits(sizes: tuple[Any, ...], x: Any) -> bool:
+    """Are `sizes`, as a caller gave them, the lengths of axes that x, without gaps, can take?"""
+    for n in sizes:
+        if type(n) is not int or n < 0:
+            return False
+    return len(sizes) > 0 and math.prod(sizes) == x.size and bool(x.flags.c_contiguous)
 
 
 def _complete(name: str, shape: tuple[int, ...], input: Tensor) -> tuple[int, ...]:

@@ -34,6 +34,7 @@ class Adam(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
+        master_weights: bool = False,
     ) -> None:
         self._refuse(differentiable)
         defaults = {
@@ -44,6 +45,7 @@ class Adam(Optimizer):
             "amsgrad": amsgrad,
             "maximize": maximize,
             "decoupled_weight_decay": decoupled_weight_decay,
+            "master_weights": master_weights,
         }
         super().__init__(params, defaults)
 
@@ -97,6 +99,7 @@ class AdamW(Adam):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        master_weights: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -108,4 +111,5 @@ class AdamW(Adam):
             maximize=maximize,
             differentiable=differentiable,
             decoupled_weight_decay=True,
+            master_weights=master_weights,
         )

@@ -18,6 +18,9 @@ from ..dtype import DType
 from ..errors import DeviceError, DTypeError, GpugradError, ShapeError
 from ..tensor import Tensor
 
+MASTER = "master_param"
+"""The state of float16 and bfloat16 parameters that takes their steps, float32."""
+
 
 class Bucket:
     """Parameters with their state arrays, and {learning rate, *clock} on their device."""
@@ -30,6 +33,7 @@ class Bucket:
         "lr",
         "params",
         "states",
+        "stepped",
         "strided",
         "ticket",
     )
@@ -45,6 +49,8 @@ class Bucket:
         self.lr = math.nan  # what hyper[0] holds; NaN, which equals no rate: nothing yet
         self.hyper = self.backend.empty((1 + ticks,), dtypes.float64)
         self.ticket = filled(self.backend, (1,), dtypes.int32, 0)
+        # the array and version at which the master weights match a parameter; None: not known
+        self.stepped: list[tuple[Array | None, int]] = [(None, 0)] * len(self.params)
         self.read_parameters()
 
     def read_parameters(self) -> None:
@@ -89,13 +95,45 @@ class Bucket:
         self.lr = math.nan if isinstance(lr, Tensor) else lr
 
     def add_state(self, starts: Mapping[str, float]) -> None:
-        """Makes missing state arrays, of the accumulation dtype, full of these; forgets others."""
-        dtype = dtypes.accumulation(self.dtype)
+        """Makes missing state arrays, of the accumulation dtype, full of these; forgets others.
+
+        Master weights are the parameters, whatever their start.
+        """
+        dtype, had_masters = dtypes.accumulation(self.dtype), MASTER in self.states
         self.states = {
             name: self.states.get(name)
             or [filled(self.backend, p.shape, dtype, start) for p in self.params]
             for name, start in starts.items()
         }
+        if MASTER in starts and not had_masters:
+            for array, master in zip(self.arrays, self.masters, strict=True):
+                self.backend.kernels.copy(array, master)
+            self.note_masters()
+
+    @property
+    def masters(self) -> list[Array]:
+        """The master weights; none where the parameters take the steps themselves."""
+        return self.states.get(MASTER, [])
+
+    def renew_masters(self) -> None:
+        """Takes over what was written to parameters since the last step.
+
+        An element whose master rounds to it keeps the master's low bits: most have only been moved
+        or loaded.
+        """
+        kernels = self.backend.kernels
+        for p, master, (array, version) in zip(
+            self.params, self.masters, self.stepped, strict=False
+        ):
+            if p.data is not array or p._version != version:
+                changed = kernels.binary("ne", kernels.cast(master, p.dtype), p.data)
+                written = kernels.cast(p.data, dtypes.float32)
+                kernels.copy(kernels.where(changed, written, master), master)
+
+    def note_masters(self) -> None:
+        """The master weights match the parameters as they are now."""
+        if self.masters:
+            self.stepped = [(p.data, p._version) for p in self.params]
 
     def part(self, keep: Sequence[int]) -> Bucket:
         """A bucket of some of the parameters, with their state and the same count of steps."""
@@ -107,6 +145,7 @@ class Bucket:
         else:
             new.set_clock(self.clock())
         new._fit_states(self.backend)
+        new.stepped = [self.stepped[i] for i in keep]
         return new
 
     def _fit_states(self, source: Backend) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from .. import dtype as dtypes
 from ..errors import DataError
 from ..tensor import Tensor
-from .buckets import Bucket
+from .buckets import MASTER, Bucket
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer
@@ -58,14 +58,15 @@ def load(optimizer: Optimizer, given: dict[str, Any]) -> None:
         kept = {k: v for k, v in group.items() if k == "param_names"}
         merged = {**kept, **options, "params": group["params"]}
         optimizer._check_group(merged)
-        names = optimizer._state_names(merged)
         clock = optimizer._first_clock(merged)
         found = {
-            id(param): _entry(where, index, param, given["state"], names, clock)
+            id(param): _entry(
+                where, index, param, given["state"], optimizer._names(merged, param.dtype), clock
+            )
             for index, param in zip(saved["params"], group["params"], strict=True)
         }
         new_groups.append(merged)
-        plans.append(_plan(merged["params"], found, names))
+        plans.append(_plan(merged["params"], found))
     for group, merged in zip(optimizer.param_groups, new_groups, strict=True):
         group.clear()
         group.update(merged)
@@ -210,6 +211,8 @@ def _entry(
     tensors = {k: v for k, v in (entry or {}).items() if k not in clock and v is not None}
     if not entry or (names and not tensors):
         return None
+    if MASTER in names:
+        tensors.setdefault(MASTER, param)  # saved without: they begin as the parameters
     lacking = [name for name in names if name not in tensors]
     lacking += [name for name in clock if name != "step" and name not in entry]
     if lacking:
@@ -228,9 +231,7 @@ def _entry(
     return ticks, {name: tensors[name] for name in names}
 
 
-def _plan(
-    params: list[Tensor], found: dict[int, Any], names: tuple[str, ...]
-) -> tuple[list[Bucket], list[Tensor]]:
+def _plan(params: list[Tensor], found: dict[int, Any]) -> tuple[list[Bucket], list[Tensor]]:
     """Buckets of parameters with equal device, dtype and clock; and those not stepped yet."""
     together: dict[Any, list[Tensor]] = {}
     waiting = []
@@ -242,6 +243,7 @@ def _plan(
             together.setdefault(key, []).append(param)
     buckets = []
     for (_, _, clock), members in together.items():
+        names = found[id(members[0])][1]
         states = {
             name: [_array(found[id(param)][1][name], param) for param in members] for name in names
         }

@@ -19,6 +19,8 @@ class ComposedOptimizer(Optimizer):
     takes some launches for each parameter, not one for all.
     """
 
+    _skips = False
+
     def _update(self, group: Group, clock: list[Tensor], p: Tensor, g: Tensor, s: State) -> Tensor:
         """The parameter after this step; changes the tensors of the state s in place.
 

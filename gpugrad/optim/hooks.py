@@ -10,6 +10,7 @@ from typing import Any
 from ..autograd import RemovableHandle
 from ..errors import ArgumentError
 from ..nn.hooks import add_hook
+from ..recording import NOW
 
 EMPTY: Mapping[int, Any] = MappingProxyType({})
 Hook = Callable[..., Any]
@@ -96,8 +97,13 @@ def _step(self: Any, method: Method, args: tuple[Any, ...], kwargs: dict[str, An
                     f"not {changed!r}"
                 )
             args, kwargs = changed
+    recording = NOW.recording
+    if recording is not None:
+        recording.entering(self)
     result = method(*args, **kwargs)
     self.step_count += 1
+    if recording is not None:
+        recording.stepped(self)
     for hook in tuple(self._step_post_hooks.values()):
         hook(self, args, kwargs)
     return result

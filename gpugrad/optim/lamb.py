@@ -29,6 +29,8 @@ class LAMB(Optimizer):
     State: step, exp_avg (m), exp_avg_sq (v); zero at first.
     """
 
+    _skips = False
+
     def __init__(
         self,
         params: Any,

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from .. import dtype as dtypes
 from ..autograd import enable_grad
-from ..backends import Array, Kernels
+from ..backends import Array, Backend, Kernels
 from ..dtype import DType
 from ..errors import ArgumentError, DTypeError, GraphError
 from ..nn.parameter import is_lazy, zero_gradient
+from ..recording import NOW
 from ..tensor import Tensor
 from . import checkpoint
-from .buckets import Bucket, split
+from .buckets import MASTER, Bucket, split
 from .hooks import HookMethods
 
 Group = dict[str, Any]
@@ -46,6 +47,11 @@ class Optimizer(HookMethods):
     Gradients add up in `grad` until zero_grad(): backward() of several small batches, each loss
     divided by their number, and one step() are a step of the large batch.
 
+    master_weights (of the classes that have it): float16 and bfloat16 parameters keep a float32
+    copy in the state ("master_param"), which takes the steps; the parameters are it, rounded. Small
+    steps are so not lost. Elements that were changed otherwise begin anew in the copy. Parameters
+    that are float32, as under gg.autocast, need none.
+
     lr may be a tensor of one element: it is then read on its device in every step. PyTorch's
     choices between its implementations (foreach, fused, capturable) are accepted and change
     nothing: every step here is fused and can be captured.
@@ -54,6 +60,8 @@ class Optimizer(HookMethods):
     dictionary for each parameter in `state`, empty at first, which state_dict takes along.
     """
 
+    _skips: ClassVar[bool] = True  # whether the kernels of `_launch` heed the ticket's flag
+    found_inf: Mapping[Backend, Array] | None = None  # by GradScaler: the tickets of a step
     _count_in_state: ClassVar[bool] = True  # whether state_dict has "step", as PyTorch's class does
 
     def __init__(self, params: Any, defaults: Group) -> None:
@@ -85,6 +93,16 @@ class Optimizer(HookMethods):
     def _first_state(self, group: Group, name: str) -> float:
         """What a state tensor is full of before the first step."""
         return 0.0
+
+    def _names(self, group: Group, dtype: DType) -> tuple[str, ...]:
+        """`_state_names`, and the master weights where parameters of this dtype have them."""
+        names = self._state_names(group)
+        return (*names, MASTER) if group.get("master_weights") and dtypes.is_half(dtype) else names
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Whether `found_inf` can make a step of this class do nothing."""
+        return type(self)._launch is not Optimizer._launch
 
     def _state_dtype(self, param: Tensor) -> DType:
         """Of floating tensors that are loaded into the state of a subclass with its own step."""
@@ -206,33 +224,68 @@ class Optimizer(HookMethods):
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        if NOW.recording is not None:
+            NOW.recording.stepping(self)
         for group, plan in zip(self.param_groups, self._plans, strict=True):
-            if plan.waiting:
-                _admit(plan, group, self._first_clock)
             self._step_group(group, plan)
         return loss
 
-    def _step_group(self, group: Group, plan: Plan) -> None:
-        names = self._state_names(group)
+    def prepare(self) -> None:
+        """Brings what the next step needs to the device: state of parameters with their first
+        gradient, learning rates, master weights. `step` does so by itself, also in a graph."""
+        for group, plan in zip(self.param_groups, self._plans, strict=True):
+            for bucket in self._ready(group, plan):
+                bucket.note_masters()
+
+    def _ready(self, group: Group, plan: Plan) -> list[Bucket]:
+        """The buckets that step now, with their state and learning rate on the device."""
+        if plan.waiting:
+            _admit(plan, group, self._first_clock)
         lr = group["lr"]
-        for bucket in _current(plan):
+        buckets = _current(plan)
+        for bucket in buckets:
+            names = self._names(group, bucket.dtype)
             if tuple(bucket.states) != names:
                 self._change_state(bucket, {name: self._first_state(group, name) for name in names})
-            grads = bucket.gradients()
+            bucket.renew_masters()
             if isinstance(lr, Tensor) or bucket.lr != lr:
                 bucket.set_lr(lr)
-            kernels = bucket.backend.kernels
-            if not bucket.strided:
-                self._launch(kernels, group, bucket, bucket.arrays, grads)
+        return buckets
+
+    def _step_group(self, group: Group, plan: Plan) -> None:
+        for bucket in self._ready(group, plan):
+            grads = bucket.gradients()
+            kernels, arrays = bucket.backend.kernels, list(bucket.arrays)
+            for i in bucket.strided:
+                arrays[i] = kernels.contiguous(arrays[i])
+            found = None if self.found_inf is None else self.found_inf.get(bucket.backend)
+            if found is None:
+                self._launch(kernels, group, bucket, arrays + bucket.masters, grads)
             else:
-                arrays = list(bucket.arrays)
-                for i in bucket.strided:
-                    arrays[i] = kernels.contiguous(arrays[i])
-                self._launch(kernels, group, bucket, arrays, grads)
-                for i in bucket.strided:
-                    kernels.copy(arrays[i], bucket.arrays[i])
+                self._launch_unless(found, group, bucket, arrays + bucket.masters, grads)
+            for i in bucket.strided:
+                kernels.copy(arrays[i], bucket.arrays[i])
             for p in bucket.params:
                 p._counter.changed(self._operation)
+            bucket.note_masters()
+
+    def _launch_unless(
+        self, found: Array, group: Group, bucket: Bucket, p: list[Array], g: list[Array]
+    ) -> None:
+        """`_launch` with found = {0, flag} as its ticket: it does nothing where the flag is up."""
+        kernels, own = bucket.backend.kernels, bucket.ticket
+        changing: list[Array] = []
+        if not self._skips:  # what it changes is put back
+            changing = [*p, *(x for arrays in bucket.states.values() for x in arrays), bucket.hyper]
+        before = [kernels.contiguous(x) for x in changing]
+        bucket.ticket = found
+        try:
+            self._launch(kernels, group, bucket, p, g)
+        finally:
+            bucket.ticket = own
+        skip = kernels.binary("ne", found[1:], 0).reshape(()) if changing else None
+        for x, old in zip(changing, before, strict=True):
+            kernels.copy(kernels.where(skip, old, x), x)
 
     def _change_state(self, bucket: Bucket, starts: dict[str, float]) -> None:
         bucket.add_state(starts)

@@ -35,6 +35,7 @@ class SGD(Optimizer):
         foreach: bool | None = None,
         differentiable: bool = False,
         fused: bool | None = None,
+        master_weights: bool = False,
     ) -> None:
         self._refuse(differentiable)
         defaults = {
@@ -44,6 +45,7 @@ class SGD(Optimizer):
             "weight_decay": weight_decay,
             "nesterov": nesterov,
             "maximize": maximize,
+            "master_weights": master_weights,
         }
         super().__init__(params, defaults)
 
@@ -60,8 +62,10 @@ class SGD(Optimizer):
 
     def _change_state(self, bucket: Bucket, starts: dict[str, float]) -> None:
         """A momentum switched on later begins with the gradient, as in a first step."""
+        fresh = "momentum_buffer" in starts and "momentum_buffer" not in bucket.states
         super()._change_state(bucket, starts)
-        bucket.set_clock((0.0,))
+        if fresh:
+            bucket.set_clock((0.0,))
 
     def _launch(
         self, kernels: Kernels, group: Group, bucket: Bucket, p: list[Array], g: list[Array]

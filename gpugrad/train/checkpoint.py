@@ -37,8 +37,9 @@ class Checkpoint(Hook):
 def resume(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Put a trainer, made as the saved one was, into the state of a checkpoint.
 
-    Model, optimizer, hooks, random generators and counters are restored, so `fit` goes on as if it
-    had never stopped. Raises DataError when the file is no checkpoint or does not fit.
+    Model, optimizer, scaler of gradients, hooks, random generators and counters are restored, so
+    `fit` goes on as if it had never stopped. Raises DataError when the file is no checkpoint or
+    does not fit.
     """
     state = gg.load(path)
     if not isinstance(state, dict) or state.get("kind") != KIND:
@@ -55,6 +56,9 @@ def resume(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         )
     trainer.model.load_state_dict(state["model"])
     trainer.optimizer.load_state_dict(state["optimizer"])
+    scaler = state.get("scaler")  # older files have none
+    if scaler and trainer.scaler.is_enabled():
+        trainer.scaler.load_state_dict(scaler)
     for name, hook in hooks.items():
         hook.load_state_dict(state["hooks"][name])
     for device in _devices(trainer):
@@ -71,6 +75,7 @@ def _state(trainer: Trainer) -> dict[str, Any]:
         "log": dict(trainer.log),
         "model": dict(trainer.model.state_dict()),
         "optimizer": trainer.optimizer.state_dict(),
+        "scaler": trainer.scaler.state_dict(),
         "hooks": {name: hook.state_dict() for name, hook in _hooks_with_state(trainer).items()},
         "random": {device: gg.get_rng_state(device=device) for device in _devices(trainer)},
     }

@@ -14,11 +14,16 @@ from gpugrad.backends.report import gpu_unused
 from gpugrad.errors import ArgumentError, DataError
 from gpugrad.train.checkpoint import Checkpoint, resume
 from gpugrad.train.hooks import Hook, JsonLog, Schedule, StopOnNonFinite
+from gpugrad.train.profiling import Profile
 from gpugrad.train.trainer import Trainer
 
 if TYPE_CHECKING:
     from gpugrad.nn import Module
     from gpugrad.train.recipe import Recipe
+
+
+HALVES = {"bf16": gg.bfloat16, "fp16": gg.float16}
+"""Precisions in which a model runs in a half type where that is safe (gg.autocast)."""
 
 
 @dataclass
@@ -28,6 +33,8 @@ class Options:
     config: arguments of the model, over those of the recipe.
     data: folder of the data set; None takes GPUGRAD_DATA or, for MNIST, the package's copy.
     output: the model file; None makes a name of the data set's and the model's.
+    capture: False launches kernels one by one, not as a CUDA graph (Trainer).
+    profile: profile some steps, without a graph; the file of their trace, "" for none (Profile).
     """
 
     model: str
@@ -46,12 +53,14 @@ class Options:
     checkpoint: str | None = None
     resume: str | None = None
     log: str | None = None
+    capture: bool | None = None
+    profile: str | None = None
 
 
 def begin(options: Options, *outputs: Path) -> Any:
     """Check what will be written, choose the device, seed random numbers; gives the backend."""
-    for path in (*outputs, options.checkpoint, options.log):
-        if path is not None:
+    for path in (*outputs, options.checkpoint, options.log, options.profile):
+        if path:
             check_writable(Path(path))
     backend = gg.backends.get(options.device)
     if options.device == "auto" and gpu_unused():
@@ -76,6 +85,8 @@ def make_trainer(
     hooks: list[Hook] = [StopOnNonFinite(), *special, *listening]
     if options.log:
         hooks.append(JsonLog(options.log))
+    if options.profile is not None:
+        hooks.append(Profile(options.profile or None))
     schedule = recipe.make_schedule(options, optimizer, steps)
     if schedule:
         hooks.append(schedule)
@@ -83,7 +94,14 @@ def make_trainer(
     if checkpoint:
         hooks.append(Checkpoint(checkpoint))
     return Trainer(
-        model, optimizer, recipe.loss, metrics=recipe.metrics(), hooks=hooks, clip=recipe.clip
+        model,
+        optimizer,
+        recipe.loss,
+        metrics=recipe.metrics(),
+        hooks=hooks,
+        clip=recipe.clip,
+        autocast=HALVES.get(options.precision or recipe.precision),
+        capture=options.capture if options.profile is None else False,
     )
 
 
@@ -109,9 +127,9 @@ def _schedule_name(hook: Schedule) -> str:
 
 @contextmanager
 def matmul_precision(name: str) -> Iterator[None]:
-    """This precision of float32 products meanwhile."""
+    """This precision of float32 products meanwhile; the usual one beside a half type."""
     before = gg.get_matmul_precision()
-    gg.set_matmul_precision(name)
+    gg.set_matmul_precision("high" if name in HALVES else name)
     try:
         yield
     finally:

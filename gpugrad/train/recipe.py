@@ -64,7 +64,8 @@ class Recipe:
         2017); or "triangle", up and down by the step (schedules.Triangle).
     augment: changes training batches of images, as the data set has them, on their device.
     drop_last: leave out the last, smaller batch of an epoch.
-    precision: of float32 matrix products and convolutions on a GPU (gg.set_matmul_precision).
+    precision: of float32 matrix products and convolutions on a GPU (gg.set_matmul_precision); or
+        "bf16" or "fp16", the half type of gg.autocast.
     triangle: arguments of the triangle, such as start=0, peak=0.1, end=0: warm-up, then down to 0.
     clip: the largest norm of all gradients together; None leaves them.
     """

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import gpugrad as gg
 from gpugrad.autograd import check_parameters
-from gpugrad.errors import DataError
+from gpugrad.dtype import DType
+from gpugrad.errors import CaptureError, DataError, DeviceError
+from gpugrad.graphs import Captured, StepDone
 from gpugrad.nn import Module
 from gpugrad.nn.utils import clip_grad_norm_
 from gpugrad.optim import Optimizer
@@ -16,6 +20,9 @@ from gpugrad.tensor import Tensor
 from gpugrad.train.evaluate import Metric, predicted
 from gpugrad.train.hooks import Hook
 from gpugrad.train.meters import Mean
+
+SHAPES = 8
+"""Shapes of batches that get a graph each; the others, such as a last short batch, run eagerly."""
 
 
 class Trainer:
@@ -37,6 +44,11 @@ class Trainer:
         loss: (prediction, target) -> the batch's mean loss, a tensor of shape ().
         metrics: name -> (prediction, target) -> sum over the batch's items, shape ().
         clip: the largest norm of all gradients together (nn.utils.clip_grad_norm_).
+        autocast: the half type in which the model and the loss run (gg.autocast); float16 with a
+            GradScaler. None leaves that to them.
+        capture: whether steps are captured (gg.capture). None: on a GPU, where the model and the
+            loss let it, with a warning where they read from the device. True raises CaptureError
+            then, also on the CPU, where a captured step runs eagerly; False never captures.
 
     Attributes: `epoch` and `step` count from 1; `log` holds the numbers of the last epoch: epoch,
     step, loss, each metric, lr, seconds, items_per_second, and what hooks add.
@@ -51,8 +63,10 @@ class Trainer:
         metrics: Mapping[str, Metric] | None = None,
         hooks: Sequence[Hook] = (),
         clip: float | None = None,
+        autocast: DType | None = None,
         read_every: int = 50,
         read_seconds: float = 1.0,
+        capture: bool | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -60,8 +74,12 @@ class Trainer:
         self.metrics = dict(metrics or {})
         self.hooks = list(hooks)
         self.clip = clip
+        self.autocast = nullcontext() if autocast is None else gg.autocast(autocast)
+        self.scaler = gg.GradScaler(enabled=autocast == gg.float16)
         self.read_every = read_every
         self.read_seconds = read_seconds
+        self.capture = capture
+        self._captured = Captured(self._update, shapes=SHAPES, strict=False)
         self.epoch = 0
         self.step = 0
         self.epochs = 0
@@ -88,21 +106,44 @@ class Trainer:
 
     def train_step(self, x: Any, target: Tensor) -> None:
         """One step on one batch. Nothing here waits for the device."""
-        self.optimizer.zero_grad()
-        prediction = predicted(self.model, x)
-        loss = self.loss(prediction, target)
-        loss.backward()
-        if self.step == 0:
-            check_parameters(self.model)
-        if self.clip is not None:
-            clip_grad_norm_(self.model.parameters(), self.clip)
-        self.optimizer.step()
+        if self.step and (target.backend.captures if self.capture is None else self.capture):
+            loss, found = self._by_graph(dict(x) if isinstance(x, Mapping) else x, target)
+        else:
+            loss, found = self._update(x, target)
+            if self.step == 0:
+                check_parameters(self.model)
         self.step += 1
         count = int(target.shape[0])
         self.meters["loss"].update(loss, count)
-        with gg.no_grad():
-            for name, metric in self.metrics.items():
-                self.meters[name].update(metric(prediction, target), count, summed=True)
+        for name, value in found.items():
+            self.meters[name].update(value, count, summed=True)
+
+    def _update(self, x: Any, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The part of a step that is the device's: gives the loss and the metrics."""
+        self.optimizer.zero_grad()
+        with self.autocast:
+            prediction = predicted(self.model, x)
+            loss = self.loss(prediction, target)
+        self.scaler.scale(loss).backward()
+        if self.clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            clip_grad_norm_(self.model.parameters(), self.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        with gg.no_grad(), self.autocast:  # sums of half predictions are float32 there
+            return loss, {name: f(prediction, target) for name, f in self.metrics.items()}
+
+    def _by_graph(self, x: Any, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """`_update`, captured; where it cannot be and need not, eagerly from now on."""
+        try:
+            return self._captured(x, target)
+        except (CaptureError, DeviceError) as error:
+            if self.capture:
+                raise
+            warnings.warn(f"train: steps are not captured. {error}", stacklevel=3)
+            self.capture = False
+            self._captured.reset()
+            return error.result if isinstance(error, StepDone) else self._update(x, target)
 
     def read(self) -> None:
         """Bring losses and metrics to the host, and tell the hooks. Waits for the device."""

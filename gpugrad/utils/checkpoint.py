@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from ..amp.autocast_mode import same_regions
 from ..autograd.function import Function
 from ..autograd.graph import saved_tensors_hooks
 from ..autograd.modes import MODE, enable_grad
@@ -136,6 +137,7 @@ class _Frame:
 
     def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> None:
         self.function, self.context = function, context
+        self.regions = same_regions()
         self.places: list[weakref.ref[_Place]] = []
         self.facts: list[tuple[Any, ...]] = []  # shape and dtype of each
         # In each backward its own: what is left over goes with it. None: outside of backward.
@@ -182,7 +184,8 @@ class _Frame:
         if self.random is not None:
             set_generator_states(self.random)
         try:
-            with enable_grad(), saved_tensors_hooks(second.pack, _unpack_again), self.context:
+            hooks = saved_tensors_hooks(second.pack, _unpack_again)
+            with enable_grad(), hooks, self.regions, self.context:
                 self.function(*args, **kwargs)
         except _Enough:
             pass

@@ -29,12 +29,14 @@ from test_contract_index import (  # noqa: F401
 )
 from test_contract_order import *  # noqa: F403
 from test_contract_reduce import *  # noqa: F403
+from test_contract_reduce import hold_sum_of
 
 from gpugrad import backends
 from gpugrad import dtype as dtypes
 from gpugrad.backends import reference
-from gpugrad.backends.base import OPERATIONS, HostBackend
+from gpugrad.backends.base import OPERATIONS
 from gpugrad.backends.cpu_native import NATIVE
+from gpugrad.backends.host import HostBackend
 from gpugrad.errors import IndexOutOfRangeError
 
 
@@ -47,10 +49,10 @@ class Kernels:
         for name in set(OPERATIONS) - {"binary"}:
             setattr(self, name, getattr(NATIVE if name in native else reference, name))
 
-    def binary(self, name: str, a: Any, b: Any) -> Any:
+    def binary(self, name: str, a: Any, b: Any, out: Any = None) -> Any:
         array = a if isinstance(a, np.ndarray) else b
         kernels: Any = NATIVE if dtypes.is_floating(array.dtype) else reference
-        return kernels.binary(name, a, b)
+        return kernels.binary(name, a, b, out)
 
 
 class Native(HostBackend):
@@ -96,6 +98,26 @@ def test_reduce_in_tasks(name: str, dtype: str) -> None:
                     error = epsilon(dtype) * n * np.abs(expected)
             result = expected.dtype if expected.dtype.kind in "bi" else dtype
             check(backends.get("cpu"), got, expected, error, result)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("name", ["square", "exp"])
+def test_sum_of_in_tasks(backend: backends.Backend, name: str, dtype: str) -> None:
+    for number, (shape, axes) in enumerate(LARGE):
+        for centred in (False, True):
+            hold_sum_of(backend, name, values(shape, dtype, number), "contiguous", axes, centred)
+
+
+def test_sum_of_refuses_what_it_is_not_for() -> None:
+    x, y = np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)
+    with pytest.raises(ValueError, match=r"sum_of: f must be square or exp, got abs"):
+        NATIVE.module.sum_of(0, "abs", x, None, y, None)
+    with pytest.raises(ValueError, match=r"sum_of: x must be float16.*got int32"):
+        NATIVE.module.sum_of(0, "exp", np.ones((2, 3), np.int32), None, y, None)
+    with pytest.raises(ValueError, match=r"sum_of: y and centre must have one shape"):
+        NATIVE.module.sum_of(0, "exp", x, x, y, None)
+    with pytest.raises(ValueError, match=r"sum_of: centre must have x's dtype or y's"):
+        NATIVE.module.sum_of(0, "exp", x, y.astype(np.float64), y, None)
 
 
 @pytest.mark.parametrize("dtype", ALL)

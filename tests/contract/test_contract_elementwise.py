@@ -240,6 +240,21 @@ def test_binary_layouts(backend: Backend, dtype: str) -> None:
         check(backend, backend.kernels.binary("mul", x, other), expected)
 
 
+@pytest.mark.parametrize("dtype", ALL)
+def test_binary_into_an_array(backend: Backend, dtype: str) -> None:
+    """A third array, or one of the two: the very memory, and nothing else is written."""
+    for size in (37, 1 << 18):
+        x, y = values((size,), dtype), values((size,), dtype, 5)
+        expected = reference.binary("add", x, y)
+        for place_of_out in range(3):
+            arrays = [backend.from_numpy(v) for v in (x, y, np.zeros_like(x))]
+            out = arrays[place_of_out]
+            assert backend.kernels.binary("add", arrays[0], arrays[1], out) is out
+            check(backend, out, expected)
+            for i in {0, 1} - {place_of_out}:
+                check(backend, arrays[i], (x, y)[i])
+
+
 @pytest.mark.parametrize("dtype", INTEGERS + FLOATING)
 def test_binary_with_a_number(backend: Backend, dtype: str) -> None:
     x = values((37,), dtype)

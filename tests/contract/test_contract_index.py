@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from contract_tools import (
-    ALL,
-    FLOATING,
-    LAYOUTS,
-    check,
-    epsilon,
-    place,
-    random_walk,
-    values,
-    wide,
-)
+from contract_tools import ALL, FLOATING, LAYOUTS, check, epsilon, place, values, wide
+from scatter_tools import JOINS, hold_join, joined_values
 
 from gpugrad import dtype as dtypes
 from gpugrad.backends import Backend, reference
@@ -65,42 +56,6 @@ def test_scatter_overwrites(backend: Backend, dtype: str) -> None:
             expected = numpy.copy()
             reference.scatter("set", expected, tuple(indices), new)
             check(backend, x, expected)
-
-
-JOINS = ("add", "mul", "max", "min")
-
-
-def joined_values(name: str, shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
-    """Products stay near 1: their logarithms are a random walk."""
-    x = values(shape, dtype, seed)
-    if name == "mul" and dtypes.is_floating(x.dtype):
-        x = (1 + wide(x) / 256).astype(x.dtype)
-    return x
-
-
-def hold_join(
-    backend: Backend,
-    name: str,
-    x: np.ndarray,
-    indices: list[np.ndarray],
-    new: np.ndarray,
-    layouts: tuple[str, str] = ("contiguous", "contiguous"),
-) -> None:
-    """x[indices] o= new, against the specification: max, min and integers exactly."""
-    __tracebackhide__ = True
-    y, x = place(backend, x, layouts[0])
-    placed_new, new = place(backend, new, layouts[1])
-    backend.kernels.scatter(name, y, tuple(backend.from_numpy(i) for i in indices), placed_new)
-    exact = name in ("max", "min") or not dtypes.is_floating(x.dtype)
-    expected = x.copy() if exact else wide(x).copy()
-    reference.scatter(name, expected, indices, new if exact else wide(new))
-    error = None
-    if not exact:
-        magnitude = np.abs(wide(x)) if name == "add" else np.abs(expected)
-        if name == "add":
-            reference.scatter("add", magnitude, indices, np.abs(wide(new)))
-        error = epsilon(x.dtype) * random_walk(max(new.size, 1)) * magnitude
-    check(backend, y, expected, error, x.dtype)
 
 
 @pytest.mark.parametrize("dtype", ALL)

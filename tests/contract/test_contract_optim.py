@@ -215,3 +215,136 @@ def test_scale(backend: Backend, dtype: str) -> None:
         reference.scale(xs, factor)
         for y, x in zip(placed, xs, strict=True):
             check(backend, y, x)
+
+
+EVERY: dict[str, tuple[list[bool], tuple[Any, ...]]] = {
+    "sgd_step": ([True], (0.9, 0.0, 0.1, True)),
+    "adam_step": ([True, True, True], (0.9, 0.999, 1e-3, 0.1, True)),
+    "rmsprop_step": ([True, False, True], (0.9, 1e-1, 0.1, 0.9)),
+    **{step: ([True] * count, choices[0]) for step, (count, choices) in ADAPTIVE.items()},
+}
+"""Step -> (which state buffers there are, options without maximize)."""
+
+
+def first_hyper(step: str) -> np.ndarray:
+    return np.array([LR, 4.0, 0.5])[: 3 if step == "nadam_step" else 2]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("step", EVERY)
+def test_master_weights(backend: Backend, step: str, dtype: str) -> None:
+    """The step is that of the float32 masters; the parameters are these, rounded, and not read:
+    they hold NaN before. Tolerances are `hold`'s, for float32."""
+    used, options = EVERY[step]
+    half, hyper = dtypes.as_dtype(dtype), first_hyper(step)
+    masters = [values(shape, "float32", i) for i, shape in enumerate(SHAPES)]
+    grads = [values(shape, dtype, 50 + i) for i, shape in enumerate(SHAPES)]
+    place = backend.from_numpy
+    params = [place(np.full(shape, np.nan, half)) for shape in SHAPES]
+    own, device_hyper = [place(m) for m in masters], place(hyper)
+    states = [buffers(len(SHAPES) if use else 0, np.float32) for use in used]
+    device_states = [[place(s) for s in group] for group in states]
+    ticket = place(np.zeros(1, np.int32))
+    arguments = ([*params, *own], [place(g) for g in grads], *device_states, device_hyper, ticket)
+    getattr(backend.kernels, step)(*arguments, *options, False)
+    exact, exact_states = [wide(m) for m in masters], [[wide(s) for s in g] for g in states]
+    spec = getattr(reference, step)
+    spec(exact, [wide(g) for g in grads], *exact_states, hyper, None, *options, False)
+    eps = (160 if step == "radam_step" else 16) * epsilon("float32")
+    for master, old, q in zip(own, masters, exact, strict=True):
+        check(backend, master, q, eps * (np.abs(old) + np.abs(q - old) + LR), np.float32)
+    for param, master in zip(params, own, strict=True):
+        check(backend, param, backend.to_numpy(master).astype(half))
+    for group, exact_group in zip(device_states, exact_states, strict=True):
+        for s, t in zip(group, exact_group, strict=True):
+            check(backend, s, t, eps * (np.abs(t) + 1), np.float32)
+    check(backend, device_hyper, hyper, 4 * epsilon("float64") * hyper)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("step", EVERY)
+def test_skipped_steps(backend: Backend, step: str, dtype: str) -> None:
+    """Where the ticket's second number is not 0 nothing moves, not even the count; where it is, all
+    does. 300 arrays: two launches. float16: with master weights."""
+    used, options = EVERY[step]
+    place, half = backend.from_numpy, dtype == "float16"
+    count = 300
+    before = [values((5,), dtype, i) for i in range(count)]
+    masters = [values((5,), "float32", i) for i in range(count)] if half else []
+    states = [[np.zeros(5, np.float32)] * (count if use else 0) for use in used]
+    lists = [[place(x) for x in group] for group in ([*before, *masters], before, *states)]
+    hyper = place(first_hyper(step))
+    for skip in (1, 0):
+        ticket = place(np.array([0, skip], np.int32))
+        getattr(backend.kernels, step)(*lists, hyper, ticket, *options, False)
+        check(backend, ticket, np.array([0, skip], np.int32))
+        moved = backend.to_numpy(hyper)
+        assert moved[1] == 5 - skip
+        kept = [*before, *masters], before, *states
+        for i, (group, old) in enumerate(zip(lists, kept, strict=True)):
+            if i == 1:
+                continue  # the gradients
+            for x, y in zip(group, old, strict=True):
+                assert np.array_equal(backend.to_numpy(x), y) == bool(skip)
+        if skip:
+            check(backend, hyper, first_hyper(step))
+
+
+def test_steps_refuse_what_does_not_fit(backend: Backend) -> None:
+    place = backend.from_numpy
+    hyper, ticket = place(np.array([LR, 0.0])), place(np.zeros(2, np.int32))
+    half, single = place(np.zeros(3, np.float16)), place(np.zeros(3, np.float32))
+    step = backend.kernels.sgd_step
+    rest = (0.0, 0.0, 0.0, False, False)
+    with pytest.raises(ValueError, match=r"sgd_step.*only float16 and bfloat16 have master"):
+        step([single, single], [single], [], hyper, ticket, *rest)
+    with pytest.raises(ValueError, match=r"sgd_step.*master weights.*float32"):
+        step([half, half], [half], [], hyper, ticket, *rest)
+    with pytest.raises(ValueError, match=r"sgd_step.*3 params, but 1 grads"):
+        step([half, single, single], [half], [], hyper, ticket, *rest)
+    with pytest.raises(ValueError, match="ticket must have one or two elements"):
+        step([half], [half], [], hyper, place(np.zeros(3, np.int32)), *rest)
+    with pytest.raises(ValueError, match=r"unscale.*scale.*float32"):
+        backend.kernels.unscale([single], hyper[:1], ticket[:1])
+    with pytest.raises(ValueError, match=r"update_scale.*interval must be above 0"):
+        backend.kernels.update_scale(single[:1], ticket[:1], ticket[1:], 2.0, 0.5, 0)
+
+
+@pytest.mark.parametrize("dtype", FLOATING)
+def test_unscale(backend: Backend, dtype: str) -> None:
+    """Products as the specification's, bit for bit; the flag goes up at an infinity or NaN anywhere
+    in the list, also the last of it, and never down."""
+    place = backend.from_numpy
+    shapes = [*SHAPES, (40000,), *[(3,)] * 300]
+    for bad in (None, np.inf, -np.inf, np.nan):
+        for number in (0, 4, 7, len(shapes) - 1) if bad is not None else (0,):
+            xs = [values(s, dtype, i) for i, s in enumerate(shapes)]
+            if bad is not None:
+                xs[number].reshape(-1)[-1] = bad
+            placed, scale = [place(x) for x in xs], place(np.array([24.0], np.float32))
+            found = place(np.zeros(1, np.int32))
+            backend.kernels.unscale(placed, scale, found)
+            expected = np.zeros(1, np.int32)
+            reference.unscale(xs, np.array([24.0], np.float32), expected)
+            check(backend, found, np.array([int(bad is not None)], np.int32))
+            assert np.array_equal(expected, [int(bad is not None)])
+            for y, x in zip(placed, xs, strict=True):
+                np.testing.assert_array_equal(wide(backend.to_numpy(y)), wide(x))
+    up = place(np.ones(1, np.int32))
+    backend.kernels.unscale([place(values((3,), dtype))], place(np.ones(1, np.float32)), up)
+    backend.kernels.unscale([], place(np.ones(1, np.float32)), up)
+    check(backend, up, np.ones(1, np.int32))
+
+
+@pytest.mark.parametrize("growth,backoff,interval", [(2.0, 0.5, 3), (1.3, 0.7, 1), (1e30, 0.1, 2)])
+def test_update_scale(backend: Backend, growth: float, backoff: float, interval: int) -> None:
+    """Never infinite: 1e30 times itself is left out, and the count begins again."""
+    scale, good = np.array([1024.0], np.float32), np.zeros(1, np.int32)
+    placed = backend.from_numpy(scale), backend.from_numpy(good)
+    for found in (0, 0, 0, 0, 1, 0, 1, 1, 0, 0, 0, 0, 0, 7, 0, 0):
+        flag = np.array([found], np.int32)
+        backend.kernels.update_scale(*placed, backend.from_numpy(flag), growth, backoff, interval)
+        reference.update_scale(scale, good, flag, growth, backoff, interval)
+        check(backend, placed[0], scale)
+        check(backend, placed[1], good)
+        assert np.isfinite(scale).all() and 0 <= good[0] < interval

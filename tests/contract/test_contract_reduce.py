@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,14 @@ def hold(
 ) -> None:
     __tracebackhide__ = True
     placed, x = place(backend, x, layout)
+    check_reduction(backend, name, placed, x, axes, keepdims)
+
+
+def check_reduction(
+    backend: Backend, name: str, placed: Any, x: np.ndarray, axes: tuple[int, ...], keepdims: bool
+) -> None:
+    """Of x, which lies on the device as `placed`."""
+    __tracebackhide__ = True
     got = backend.kernels.reduce(name, placed, axes, keepdims)
     expected = reference.reduce(name, wide(x) if name in ARITHMETIC else x, axes, keepdims)
     if name not in ARITHMETIC or not dtypes.is_floating(x.dtype):
@@ -129,6 +138,90 @@ def test_reduce_half_does_not_stall(backend: Backend, dtype: str) -> None:
     """A half accumulator would stop growing at 2048 or 256."""
     x = backend.from_numpy(np.ones(20000, dtypes.as_dtype(dtype)))
     check(backend, backend.kernels.reduce("sum", x, (0,), False), np.float64(20000), 0, dtype)
+
+
+#: Shorter than a vector, with a rest behind the vectors, eight vectors, a run, longer than a run.
+ROWS = (1, 3, 7, 8, 9, 15, 16, 31, 33, 63, 64, 65, 127, 130, 1000, 1023, 1024, 1025, 2600)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "int64", "int8"])
+@pytest.mark.parametrize("name", [*ARITHMETIC, "max", "min"])
+def test_reduce_rows(backend: Backend, name: str, dtype: str) -> None:
+    """A vector of rows and some: of any length, side by side and with gaps between."""
+    if dtype not in accepted(name):
+        return
+    for n in ROWS:
+        x = inputs(name, (19, n), dtype, n)
+        hold(backend, name, x, "contiguous", (1,), False)
+        wider = inputs(name, (19, n + 5), dtype, n)
+        placed, x = backend.from_numpy(wider)[:, 2 : n + 2], wider[:, 2 : n + 2]
+        check_reduction(backend, name, placed, x, (1,), False)
+
+
+@pytest.mark.parametrize("dtype", FLOATING)
+@pytest.mark.parametrize("name", ["max", "min", "argmax", "sum"])
+def test_reduce_rows_nan_and_infinity(backend: Backend, name: str, dtype: str) -> None:
+    """Wherever in a row a NaN is, it wins in that row alone; -inf and inf are values."""
+    for n in (1, 8, 11, 64, 71, 150):
+        x = values((2 * n + 3, n), dtype, n)
+        x[np.arange(n), np.arange(n)] = np.nan
+        x[np.arange(n, 2 * n), np.arange(n)] = np.inf
+        x[2 * n], x[2 * n + 1], x[2 * n + 2] = -np.inf, np.inf, np.nan
+        hold(backend, name, x, "contiguous", (1,), False)
+
+
+def hold_sum_of(
+    backend: Backend, name: str, x: np.ndarray, layout: str, axes: tuple[int, ...], centred: bool
+) -> None:
+    __tracebackhide__ = True
+    placed, x = place(backend, x, layout)
+    centre = reference.reduce("max", x, axes, True) if centred else None
+    got = backend.kernels.sum_of(
+        name, placed, None if centre is None else backend.from_numpy(centre), axes, False
+    )
+    exact = [None if a is None else a.astype(np.float64) for a in (x, centre)]
+    expected = reference.sum_of(name, exact[0], exact[1], axes, False)
+    n = math.prod(x.shape[i] for i in axes)
+    dtype = dtypes.accumulation(x.dtype)
+    # x - centre, rounded once, shifts exp's argument by half an ulp of it: at most |x| + |centre|.
+    shift = 0.0
+    if centre is not None and name == "exp" and x.size:
+        shift = float(np.abs(exact[0]).max() + np.abs(exact[1]).max())
+    # 4: of the square, and of exp in float32 (2 units) and float64 (NumPy's own 1).
+    error = epsilon(dtype) * (random_walk(n) + 4 + shift) * np.abs(expected)
+    check(backend, got, expected, error, dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATING)
+@pytest.mark.parametrize("name", ["square", "exp"])
+def test_sum_of(backend: Backend, name: str, dtype: str) -> None:
+    for seed, (shape, axes) in enumerate(
+        [
+            ((19, 5), (1,)),
+            ((19, 67), (1,)),
+            ((5, 1100), (1,)),
+            ((70, 9), (0,)),
+            ((1100, 3), (0,)),
+            ((3000,), (0,)),
+            ((6, 35, 11), (0, 2)),
+            ((6, 35, 11), (1,)),
+            ((6, 4), ()),
+            ((), ()),
+            ((0, 4), (0,)),
+        ]
+    ):
+        for centred in (False, True):
+            if centred and shape[:1] == (0,):
+                continue  # there is no max of nothing
+            layout = LAYOUTS[(seed + centred) % len(LAYOUTS)] if 0 not in shape else "contiguous"
+            hold_sum_of(backend, name, values(shape, dtype, seed), layout, axes, centred)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_sum_of_layouts(backend: Backend, layout: str) -> None:
+    for dtype in ("float32", "float16"):
+        for axes in ((0,), (1,), (2,), (0, 2), (0, 1, 2)):
+            hold_sum_of(backend, "square", values((6, 35, 11), dtype, 5), layout, axes, True)
 
 
 # ---- scan ----------------------------------------------------------------------------------------

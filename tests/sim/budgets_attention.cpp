@@ -28,13 +28,16 @@ struct Aligned {
 };
 
 template <class T>
-void count(int64_t m, int64_t n, int64_t d, bool backward) {
+void count(int64_t m, int64_t n, int64_t d, bool backward, int architecture = 80,
+           int64_t keys = 0) {
   const auto precision = MatmulPrecision::exact;
-  sim::set_architecture(80);
+  sim::set_architecture(architecture);
   const Aligned<T> q(m, d), k(n, d), v(n, d), o(m, d), dy(m, d), dq(m, d), dk(n, d), dv(n, d);
   const Host<Acc<T>> lse({1, 1, m});
   AttentionOptions options;
   options.scale = 0.1;
+  const Host<int32_t> lengths({1}, [=](int64_t) { return static_cast<double>(keys); });
+  if (keys > 0) options.k_lengths = lengths;
   sim::reset_counters();
   attention(nullptr, q, k, v, options, precision, o, lse, workspace(attention_workspace(q, k, o)));
   if (backward) {
@@ -52,5 +55,11 @@ CASE(forward_64) { count<float>(256, 256, 64, false); }
 CASE(forward_128) { count<float>(256, 256, 128, false); }
 CASE(backward_64) { count<float>(256, 256, 64, true); }
 CASE(backward_128) { count<float>(256, 256, 128, true); }
+CASE(hopper_forward_64) { count<f16>(256, 384, 64, false, 90); }
+CASE(hopper_forward_128) { count<bf16>(256, 384, 128, false, 90); }
+CASE(hopper_backward_64) { count<bf16>(256, 384, 64, true, 90); }
+CASE(hopper_backward_128) { count<f16>(256, 384, 128, true, 90); }
+CASE(hopper_forward_padding) { count<bf16>(256, 384, 128, false, 90, 300); }
+CASE(hopper_backward_padding) { count<bf16>(256, 384, 64, true, 90, 300); }
 CASE(few_queries) { count<bf16>(1, 2048, 128, false); }
 // clang-format on

@@ -1,102 +1,10 @@
 // Attention kernels on small shapes, against plain loops.
 
-#include "host_array.h"
-#include "ops/attention.h"
+#include "attention_case.h"
 
 using namespace gg;
 
 namespace {
-
-constexpr int64_t kBatch = 1, kHeads = 2, kGroups = 1;
-
-/// Where query i may see key j.
-using Seen = std::function<bool(int64_t i, int64_t j)>;
-
-/// Arrays of one check: one group of keys for two heads of queries.
-template <class T>
-struct Attention {
-  int64_t m, n, d;
-  Host<T> q, k, v, dy, o, dq, dk, dv;
-  Host<Acc<T>> lse, dbias;
-
-  Attention(int64_t m, int64_t n, int64_t d)
-      : m(m),
-        n(n),
-        d(d),
-        q({kBatch, kHeads, m, d}, [](int64_t i) { return noise(i); }),
-        k({kBatch, kGroups, n, d}, [](int64_t i) { return noise(i + 1000); }),
-        v({kBatch, kGroups, n, d}, [](int64_t i) { return noise(i + 2000); }),
-        dy({kBatch, kHeads, m, d}, [](int64_t i) { return noise(i + 3000); }),
-        o({kBatch, kHeads, m, d}),
-        dq({kBatch, kHeads, m, d}),
-        dk({kBatch, kGroups, n, d}),
-        dv({kBatch, kGroups, n, d}),
-        lse({kBatch, kHeads, m}),
-        dbias({kBatch, kHeads, m, n}) {}
-
-  double dot(const Host<T>& a, int64_t row, const Host<T>& b, int64_t other) const {
-    double sum = 0;
-    for (int64_t c = 0; c < d; c++) sum += a[row * d + c] * b[other * d + c];
-    return sum;
-  }
-
-  void run(const AttentionOptions& options, bool bias) {
-    const auto precision = MatmulPrecision::exact;
-    attention(nullptr, q, k, v, options, precision, o, lse,
-              workspace(attention_workspace(q, k, o)));
-    attention_grad(nullptr, dy, q, k, v, o, lse, options, precision, dq, dk, dv,
-                   bias ? dbias.array() : Array{}, workspace(attention_grad_workspace(q, k)));
-  }
-
-  /// Probabilities of query `row` of head h; 0 where hidden.
-  std::vector<double> probabilities(int64_t row, const AttentionOptions& options, const Seen& seen,
-                                    const Host<Acc<T>>* bias) const {
-    std::vector<double> p(static_cast<size_t>(n));
-    double total = 0;
-    for (int64_t j = 0; j < n; j++) {
-      if (!seen(row % m, j)) continue;
-      const double score = options.scale * dot(q, row, k, j) + (bias ? (*bias)[row * n + j] : 0);
-      total += p[static_cast<size_t>(j)] = std::exp(score);
-    }
-    for (double& x : p) x = total > 0 ? x / total : 0;
-    return p;
-  }
-
-  void check(const AttentionOptions& options, const Seen& seen, const Host<Acc<T>>* bias) const {
-    std::vector<double> sum_k(static_cast<size_t>(n * d)), sum_v(sum_k);
-    for (int64_t row = 0; row < kHeads * m; row++) {
-      const std::vector<double> p = probabilities(row, options, seen, bias);
-      double delta = 0;
-      for (int64_t c = 0; c < d; c++) delta += dy[row * d + c] * o[row * d + c];
-      std::vector<double> y(static_cast<size_t>(d)), grad(y);
-      for (int64_t j = 0; j < n; j++) {
-        const double weight = p[static_cast<size_t>(j)];
-        const double ds = weight * (dot(dy, row, v, j) - delta);
-        if (bias) check_near<T>("dbias", row * n + j, dbias[row * n + j], ds, 8);
-        for (int64_t c = 0; c < d; c++) {
-          y[static_cast<size_t>(c)] += weight * v[j * d + c];
-          grad[static_cast<size_t>(c)] += options.scale * ds * k[j * d + c];
-          sum_k[static_cast<size_t>(j * d + c)] += options.scale * ds * q[row * d + c];
-          sum_v[static_cast<size_t>(j * d + c)] += weight * dy[row * d + c];
-        }
-      }
-      for (int64_t c = 0; c < d; c++) {
-        check_near<T>("o", row * d + c, o[row * d + c], y[static_cast<size_t>(c)], 4);
-        check_near<T>("dq", row * d + c, dq[row * d + c], grad[static_cast<size_t>(c)], 16);
-      }
-    }
-    for (int64_t i = 0; i < n * d; i++) {
-      check_near<T>("dk", i, dk[i], sum_k[static_cast<size_t>(i)], 16);
-      check_near<T>("dv", i, dv[i], sum_v[static_cast<size_t>(i)], 16);
-    }
-  }
-};
-
-AttentionOptions scaled(int64_t d) {
-  AttentionOptions options;
-  options.scale = 1 / std::sqrt(static_cast<double>(d));
-  return options;
-}
 
 /// Causal and plain, for each kernel of a head size.
 template <class T>
@@ -156,7 +64,7 @@ void check_packed_with_bias() {
   Attention<T> a(25, 34, 12);
   Host<int32_t> q_offsets({4}, [&](int64_t i) { return q_ends[i]; });
   Host<int32_t> k_offsets({4}, [&](int64_t i) { return k_ends[i]; });
-  Host<float> bias({kBatch, kHeads, 25, 34}, [](int64_t i) { return noise(i + 5); });
+  Host<float> bias({kBatch, a.heads, 25, 34}, [](int64_t i) { return noise(i + 5); });
   AttentionOptions options = scaled(12);
   options.q_offsets = q_offsets;
   options.k_offsets = k_offsets;
@@ -197,7 +105,7 @@ void check_dropout() {
   double kept = 0, again = 0;
   for (int64_t i = 0; i < a.o.size; i += a.d) kept += a.o[i];
   for (int64_t i = 0; i < a.dv.size; i += a.d) again += a.dv[i];
-  CHECK(kept > 0 && kept != 20 * kHeads);
+  CHECK(kept > 0 && kept != 20 * a.heads);
   check_near<T>("sum of dv", 0, again, kept, 40);
 }
 

@@ -1,4 +1,4 @@
-"""Attention on CUDA cores: no bank conflicts, whole sectors, no scores stored."""
+"""Attention on CUDA cores and on Hopper: no bank conflicts, whole sectors, no scores stored."""
 
 from __future__ import annotations
 
@@ -31,3 +31,40 @@ def test_attention_of_few_queries_reads_keys_once(counts: Cases) -> None:
     found = counts["few_queries"]
     assert found.bytes("load", "decode") == 2 * (2 * 2048 * 128) + 8 * 2 * 128
     assert found.ratio("global", "decode") < 1.02, found.worst("global", "decode")
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(64, "f16"), (128, "bf16")])
+def test_attention_on_hopper(counts: Cases, size: int, dtype: str) -> None:
+    """Each of 2 blocks of queries reads its q, and all of k and v."""
+    found, row = counts[f"hopper_forward_{size}"], 2 * size
+    assert list(found.launches) == [f"attention_hopper<gg::{dtype}, {size}>"]
+    assert found.ratio("shared") < 1.01, found.worst("shared")
+    assert found.ratio("global") < 1.02, found.worst("global")
+    assert found.bytes("load") == 256 * row + 2 * 2 * 384 * row
+    assert found.bytes("store") == 256 * row + 256 * 4
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(64, "bf16"), (128, "f16")])
+def test_attention_gradient_on_hopper(counts: Cases, size: int, dtype: str) -> None:
+    """3 blocks of keys read all queries, 2 of queries all keys; lse and delta come with queries."""
+    found, row = counts[f"hopper_backward_{size}"], 2 * size
+    queries, keys = 256 * (2 * row + 2 * 4), 384 * 2 * row
+    for by_keys, loads, stores in (
+        ("true", 3 * queries + keys, 384 * 2 * row),
+        ("false", queries + 2 * keys, 256 * row),
+    ):
+        kernel = f"attention_grad_hopper<gg::{dtype}, {size}, {by_keys}>"
+        assert found.launches[kernel] == 1
+        assert found.ratio("shared", kernel) < 1.01, found.worst("shared", kernel)
+        assert found.ratio("global", kernel) < 1.02, found.worst("global", kernel)
+        assert found.bytes("load", kernel) == loads
+        assert found.bytes("store", kernel) == stores
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_attention_on_hopper_clears_padding(counts: Cases, direction: str) -> None:
+    """Threads write zeros where wgmma reads: the program fails if they do not fence that."""
+    found = counts[f"hopper_{direction}_padding"]
+    assert found.ratio("shared", "attention") < 1.01, found.worst("shared")
+    zeros = [x for x in found.of("attention", "store", "shared") if x.width == 16]
+    assert zeros, found.lines

@@ -31,12 +31,14 @@ from .optim import (
     rmsprop_step,
     scale,
     sgd_step,
+    unscale,
+    update_scale,
 )
 from .order import search_sorted, sort
 from .pool import avg_pool, avg_pool_grad, max_pool, max_pool_grad
 from .random import bernoulli, dropout, normal, permutation, uniform
 from .recurrent import recurrent, recurrent_grad
-from .reduce import REDUCE, SCAN, reduce, scan
+from .reduce import REDUCE, SCAN, reduce, scan, sum_of
 from .resample import crop, fold, resample, unfold
 from .rows import cross_entropy, cross_entropy_grad, softmax, softmax_grad
 from .sampling import sample
@@ -107,8 +109,11 @@ __all__ = [
     "softmax",
     "softmax_grad",
     "sort",
+    "sum_of",
     "unary",
     "unfold",
     "uniform",
+    "unscale",
+    "update_scale",
     "where",
 ]

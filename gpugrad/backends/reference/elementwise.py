@@ -223,11 +223,15 @@ def operand(v: Any, dtype: DType) -> Array:
 
 
 @quiet
-def binary(name: str, a: Any, b: Any) -> Array:
+def binary(name: str, a: Any, b: Any, out: Array | None = None) -> Array:
     """y = f(a, b); arrays of one dtype broadcast; one of a, b may be a number."""
     dtype = a.dtype if isinstance(a, np.ndarray) else b.dtype
     y = BINARY[name](operand(a, dtype), operand(b, dtype))
-    return rounded(y, bool_ if name in COMPARISONS else dtype)
+    y = rounded(y, bool_ if name in COMPARISONS else dtype)
+    if out is None:
+        return y
+    out[...] = y
+    return out
 
 
 @quiet

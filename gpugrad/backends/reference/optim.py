@@ -1,12 +1,15 @@
 """Optimizer steps on lists of arrays, in place; the norm and the scaling of lists.
 
-`hyper` is float64[2]: {learning rate, steps done}; a step adds 1 to the second. `ticket` is only
-for devices with many blocks.
+`hyper` is float64[2]: {learning rate, steps done}; a step adds 1 to the second. `ticket` is for
+devices with many blocks, but for its second number, if it has one: not 0 skips the step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +17,24 @@ from ...dtype import float32, float64
 from .precision import Array, accumulated, quiet, rounded
 
 Arrays = Sequence[Array]
+
+
+def _step(function: Callable[..., None]) -> Callable[..., None]:
+    """A step as it is called: skipped where its ticket says so, and done to the master weights
+    where params holds them behind the parameters."""
+    place = list(inspect.signature(function).parameters).index("ticket")
+
+    @functools.wraps(function)
+    def step(*args: Any) -> None:
+        params, grads, ticket = args[0], args[1], args[place]
+        if ticket is not None and ticket.size == 2 and ticket[1] != 0:
+            return
+        masters = params[len(grads) :]
+        function(masters or params, *args[1:])
+        for param, master in zip(params, masters, strict=False):
+            param[...] = rounded(master, param.dtype)
+
+    return quiet(step)
 
 
 def _gradient(p: Array, grad: Array, weight_decay: float, maximize: bool) -> Array:
@@ -28,7 +49,7 @@ def _begin(hyper: Array) -> tuple[float, float]:
     return float(hyper[0]), float(hyper[1])
 
 
-@quiet
+@_step
 def sgd_step(
     params: Arrays,
     grads: Arrays,
@@ -53,7 +74,7 @@ def sgd_step(
         param[...] = rounded(p - lr * g, param.dtype)
 
 
-@quiet
+@_step
 def adam_step(
     params: Arrays,
     grads: Arrays,
@@ -86,7 +107,7 @@ def adam_step(
         param[...] = rounded(p - lr * mhat / (np.sqrt(vhat) + eps), param.dtype)
 
 
-@quiet
+@_step
 def rmsprop_step(
     params: Arrays,
     grads: Arrays,
@@ -118,7 +139,7 @@ def rmsprop_step(
         param[...] = rounded(p - lr * step, param.dtype)
 
 
-@quiet
+@_step
 def adagrad_step(
     params: Arrays,
     grads: Arrays,
@@ -140,7 +161,7 @@ def adagrad_step(
         param[...] = rounded(p - lr / (1 + (t - 1) * lr_decay) * step, param.dtype)
 
 
-@quiet
+@_step
 def adadelta_step(
     params: Arrays,
     grads: Arrays,
@@ -164,7 +185,7 @@ def adadelta_step(
         param[...] = rounded(p - lr * step, param.dtype)
 
 
-@quiet
+@_step
 def adamax_step(
     params: Arrays,
     grads: Arrays,
@@ -207,7 +228,7 @@ def _moments(
     return p * (1 - lr * weight_decay) if decoupled else p, g
 
 
-@quiet
+@_step
 def nadam_step(
     params: Arrays,
     grads: Arrays,
@@ -236,7 +257,7 @@ def nadam_step(
         param[...] = rounded(p - lr * step, param.dtype)
 
 
-@quiet
+@_step
 def radam_step(
     params: Arrays,
     grads: Arrays,
@@ -265,7 +286,7 @@ def radam_step(
         param[...] = rounded(p - lr * step, param.dtype)
 
 
-@quiet
+@_step
 def lion_step(
     params: Arrays,
     grads: Arrays,
@@ -303,3 +324,28 @@ def scale(xs: Arrays, factor: Array) -> None:
     """x *= factor for every array of the list; in place."""
     for x in xs:
         x[...] = rounded(accumulated(x) * factor.reshape(()), x.dtype)
+
+
+@quiet
+def unscale(xs: Arrays, scale: Array, found: Array) -> None:
+    """x *= 1 / scale for every array of the list, in place; found = 1 where an x is not finite."""
+    factor = 1 / scale.reshape(()).astype(float64)
+    for x in xs:
+        wide = accumulated(x)
+        if not np.isfinite(wide).all():
+            found[...] = 1
+        x[...] = rounded(wide * factor.astype(wide.dtype), x.dtype)
+
+
+@quiet
+def update_scale(
+    scale: Array, good: Array, found: Array, growth: float, backoff: float, interval: int
+) -> None:
+    """scale *= backoff where found, else *= growth after `interval` good steps in a row."""
+    if found.reshape(()) != 0:
+        scale[...], good[...] = scale.astype(float64) * backoff, 0
+        return
+    good += 1
+    if good.reshape(()) == interval:
+        larger = (scale.astype(float64) * growth).astype(scale.dtype)
+        scale[...], good[...] = np.where(np.isfinite(larger), larger, scale), 0

@@ -64,6 +64,18 @@ def reduce(name: str, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     return y.reshape([1 if i in axes else n for i, n in enumerate(x.shape)]) if keepdims else y
 
 
+@quiet
+def sum_of(
+    name: str, x: Array, centre: Array | None, axes: tuple[int, ...], keepdims: bool
+) -> Array:
+    """y = sum of name(x - centre) over `axes`, name being square or exp; centre None is 0."""
+    wide = widened(x)
+    terms = {"square": np.square, "exp": np.exp}[name](
+        wide if centre is None else wide - widened(centre)
+    )
+    return rounded(np.sum(accumulated(terms), axis=axes, keepdims=keepdims), wide.dtype)
+
+
 SCAN: dict[str, np.ufunc] = {
     "sum": np.add,
     "prod": np.multiply,

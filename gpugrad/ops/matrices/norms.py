@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ... import dtype as dtypes
+from ...amp.autocast_mode import AUTOCAST
 from ...autograd.function import describe
 from ...errors import ArgumentError, DTypeError, ShapeError
 from ...tensor import Tensor
@@ -26,6 +27,8 @@ Dim = int | Sequence[int] | None
 def _floating(name: str, A: Any, dtype: Any) -> Tensor:
     """`A`, floating, in `dtype` where that is given and not narrower."""
     x = check_tensor(name, A)
+    if AUTOCAST.on and dtype is None:
+        (x,) = AUTOCAST.cast(name.removeprefix("linalg."), x)
     if not dtypes.is_floating(x.dtype):
         raise DTypeError(f"{name}: needs a floating tensor; got {describe(x)}.\n  Use .float().")
     if dtype is None:
