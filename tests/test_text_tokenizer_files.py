@@ -136,7 +136,10 @@ def test_a_forked_process_tokenizes(setting: str | None) -> None:
         "assert made(texts) == wanted\n"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, timeout=60, check=False
+        [sys.executable, "-P", "-W", "ignore", "-c", code],
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -202,7 +202,7 @@ def test_equal_texts_give_equal_vocabularies(kind: str) -> None:
         f"made = train_tokenizer({kind!r}, tiny_shakespeare()[:60000].splitlines(), "
         "vocab_size=700)\nprint(hashlib.sha256(repr(made.vocab).encode()).hexdigest())"
     )
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-P", "-c", code]
     found = {subprocess.run(command, capture_output=True, check=True).stdout for _ in range(3)}
     assert len(found) == 1
 
