@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import gpugrad as gg
-from gpugrad import backends, nn
+from gpugrad import backends, nn, optim
+from gpugrad.nn import functional as F
 
 DEVICES = ["cpu", "sim", "machine", *(["cuda"] if backends.available("cuda") else [])]
 Step = Callable[..., Any]
@@ -40,6 +41,19 @@ def batches(device: str, count: int = 6, size: int = 5) -> list[tuple[gg.Tensor,
 def network(device: str, *more: nn.Module) -> nn.Sequential:
     gg.manual_seed(0)
     return nn.Sequential(nn.Linear(6, 8), *more, nn.ReLU(), nn.Linear(8, 3)).to(device)
+
+
+def training_step(model: nn.Module, optimizer: optim.Optimizer) -> Step:
+    """(x, target) -> the loss, after a step of the optimizer."""
+
+    def step(x: gg.Tensor, target: gg.Tensor) -> gg.Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), target)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
 
 
 def bits(*tensors: Any) -> list[bytes]:

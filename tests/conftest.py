@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fake_gpu import fake_cuda, fake_gpu  # noqa: F401 - fixtures
 
 import gpugrad as gg
 

@@ -6,7 +6,7 @@ import gc
 
 import graph_machine
 import pytest
-from capturing import Step, batches, bits, network
+from capturing import Step, batches, bits, network, training_step
 
 import gpugrad as gg
 from gpugrad import nn, optim
@@ -128,14 +128,8 @@ def test_a_new_optimizer_state_is_made_outside(machine: graph_machine.FakeCupy) 
         model = network("cuda")
         optimizer = optim.Adam(model.parameters(), lr=0.01)
 
-        def step(x: gg.Tensor, target: gg.Tensor) -> gg.Tensor:
-            optimizer.zero_grad()
-            loss = F.cross_entropy(model(x), target)
-            loss.backward()
-            optimizer.step()
-            return loss
-
         model[0].requires_grad_(False)
+        step = training_step(model, optimizer)
         call = gg.capture(step) if captured else step
         for i, batch in enumerate(batches("cuda", 8)):
             if i == 2:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from capturing import DEVICES, Step, batches, bits, network, opened, same_as_eager
+from capturing import DEVICES, Step, batches, bits, network, opened, same_as_eager, training_step
 
 import gpugrad as gg
 from gpugrad import backends, nn, optim
@@ -148,14 +148,7 @@ def test_several_shapes(device: str) -> None:
         model = network(device, nn.Dropout(0.5))
         optimizer = optim.Adam(model.parameters(), lr=0.01)
 
-        def step(x: gg.Tensor, target: gg.Tensor) -> gg.Tensor:
-            optimizer.zero_grad()
-            loss = F.cross_entropy(model(x), target)
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        return step, model
+        return training_step(model, optimizer), model
 
     mixed = [b for pair in zip(batches(device), batches(device, size=3), strict=True) for b in pair]
     same_as_eager(make, mixed, shapes=2)
@@ -195,14 +188,7 @@ def test_what_changed_since(device: str, name: str) -> None:
         model = network(device, nn.Dropout(0.5))
         optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
-        def step(x: gg.Tensor, target: gg.Tensor) -> gg.Tensor:
-            optimizer.zero_grad()
-            loss = F.cross_entropy(model(x), target)
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        call, losses, refused = wrap(step), [], ""
+        call, losses, refused = wrap(training_step(model, optimizer)), [], ""
         change, pattern = changes(model, optimizer)[name]
         for i, batch in enumerate(batches(device, 10)):
             if i == 5:

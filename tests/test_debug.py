@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cuda_backend import CudaRuntimeError, backend  # noqa: F401 - a fixture
+from fake_gpu import CudaRuntimeError
+from nets import Net
 
 import gpugrad as gg
-from gpugrad import backends, nn
+from gpugrad import nn
 from gpugrad.backends import cuda
 from gpugrad.debug import Debug, begin, line
 from gpugrad.errors import ArgumentError, DeviceError, IndexOutOfRangeError
@@ -19,16 +20,6 @@ from gpugrad.profiler import Listener
 from gpugrad.profiler.watching import listen, unlisten
 
 ROOT = Path(__file__).parents[1]
-
-
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Linear(6, 8), nn.Tanh())
-        self.head = nn.Linear(8, 3)
-
-    def forward(self, x: gg.Tensor) -> gg.Tensor:
-        return self.head(self.body(x))
 
 
 # ---- GPUGRAD_DEBUG -------------------------------------------------------------------------------
@@ -66,12 +57,9 @@ def test_debug_levels() -> None:
 
 
 def test_debug_names_the_kernel_of_an_error(
-    backend: cuda.CudaBackend,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
+    fake_cuda: cuda.CudaBackend,
 ) -> None:
     """An index out of range, which CUDA tells when it synchronises; a kernel that fails."""
-    for name in ("cuda", "cuda:0", backend.device):
-        monkeypatch.setitem(backends._backends, name, backend)
     model = nn.Sequential(nn.Embedding(3, 2), nn.Tanh()).to("cuda")
     index = gg.tensor([0, 7], device="cuda")
     with pytest.raises(IndexOutOfRangeError) as caught:
@@ -82,14 +70,14 @@ def test_debug_names_the_kernel_of_an_error(
     x = gg.ones(2, device="cuda")
 
     def fail() -> None:
-        backend._gpu.error = CudaRuntimeError("cudaErrorIllegalAddress")
+        fake_cuda._gpu.error = CudaRuntimeError("cudaErrorIllegalAddress")
         x + 1
 
     with pytest.raises(DeviceError, match=r"^binary add of Add \(forward\) with add, .*Illegal"):
         try:
             debugged(3, fail)
         finally:
-            backend._gpu.error = None
+            fake_cuda._gpu.error = None
 
 
 def test_debug_from_the_environment(python: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from test_cuda_backend import backend  # noqa: F401 - a fixture
 
 import gpugrad as gg
 import gpugrad.nn.functional as F
-from gpugrad import backends, holders, nn
+from gpugrad import holders, nn
 from gpugrad.backends import cpu_native, cuda
 from gpugrad.backends.memory import MIB, MemoryStats
 from gpugrad.errors import DeviceError, OutOfMemoryError
@@ -193,28 +192,29 @@ def test_summary(device: str) -> None:
     del y
 
 
-def test_the_pool_of_a_gpu(backend: cuda.CudaBackend) -> None:  # noqa: F811
+def test_the_pool_of_a_gpu(fake_cuda: cuda.CudaBackend) -> None:
     """A peak is found although the pool is asked only where there may be one."""
-    pool = backend._cupy.pool
-    backend.reset_peak_memory_stats()
+    pool = fake_cuda._cupy.pool
+    fake_cuda.reset_peak_memory_stats()
     asked, flag = pool.asked, 512  # the index flag's block
     arrays = []
     for size in (300, 200, 100, 400, 50):
-        arrays.append(backend.empty((size, MIB // 1024), np.dtype("uint8")))
+        arrays.append(fake_cuda.empty((size, MIB // 1024), np.dtype("uint8")))
         if size == 100:
             arrays.clear()
-    stats = backend.memory_stats()
+    stats = fake_cuda.memory_stats()
     assert stats.allocated_peak == 600 * 1024 + flag and stats.allocated == 450 * 1024 + flag
     assert pool.asked - asked < 5 + 2
     for _ in range(50):
-        backend.empty((1, 1), np.dtype("uint8"))
+        fake_cuda.empty((1, 1), np.dtype("uint8"))
     assert pool.asked - asked < 5 + 2 + 2, "below the peak it is asked rarely"
-    backend.reset_peak_memory_stats()
-    assert backend.memory_stats().allocated_peak == 450 * 1024 + flag
-    assert "allocated  0.4 MiB" in backend.memory_summary()
-    assert "kept free" in backend.memory_summary() and "1024.0 MiB free" in backend.memory_summary()
+    fake_cuda.reset_peak_memory_stats()
+    assert fake_cuda.memory_stats().allocated_peak == 450 * 1024 + flag
+    assert "allocated  0.4 MiB" in fake_cuda.memory_summary()
+    summary = fake_cuda.memory_summary()
+    assert "kept free" in summary and "1024.0 MiB free" in summary
     assert pool.given_back == 0
-    backend.empty_cache()
+    fake_cuda.empty_cache()
     assert pool.given_back == 1
 
 
@@ -249,12 +249,9 @@ def test_holders_are_modules() -> None:
 
 
 def test_out_of_memory_names_the_modules(
-    backend: cuda.CudaBackend,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
+    fake_cuda: cuda.CudaBackend,
 ) -> None:
     """A step that does not fit: what was asked, what is there, who holds it, the way out."""
-    for name in ("cuda", "cuda:0", backend.device):
-        monkeypatch.setitem(backends._backends, name, backend)
     model = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 8)).to("cuda")
     y = model(gg.ones(500, 32, device="cuda"))
     with pytest.raises(OutOfMemoryError) as caught:

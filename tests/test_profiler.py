@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cuda_backend import CudaRuntimeError, backend  # noqa: F401 - a fixture
+from fake_gpu import CudaRuntimeError
+from nets import Net
 
 import gpugrad as gg
 import gpugrad.nn.functional as F
@@ -24,16 +25,6 @@ from gpugrad.train.job import Options
 from gpugrad.train.profiling import Profile
 from gpugrad.train.trainer import Trainer
 from gpugrad.utils.checkpoint import checkpoint
-
-
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Linear(6, 8), nn.Tanh())
-        self.head = nn.Linear(8, 3)
-
-    def forward(self, x: gg.Tensor) -> gg.Tensor:
-        return self.head(self.body(x))
 
 
 def rows(p: profile) -> dict[tuple[str, ...], int]:
@@ -225,17 +216,15 @@ def test_the_simulator_has_no_bound() -> None:
 
 
 def test_events_of_a_gpu(
-    backend: cuda.CudaBackend,  # noqa: F811
+    fake_cuda: cuda.CudaBackend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Times are those of events; the host waits at the beginning and the end alone; NVTX ranges."""
-    for name in ("cuda", "cuda:0", backend.device):
-        monkeypatch.setitem(backends._backends, name, backend)
     waits: list[str] = []
-    wait = backend.synchronize
-    monkeypatch.setattr(backend, "synchronize", lambda: (waits.append("wait"), wait())[1])
+    wait = fake_cuda.synchronize
+    monkeypatch.setattr(fake_cuda, "synchronize", lambda: (waits.append("wait"), wait())[1])
     x = gg.ones(64, 64, device="cuda")
-    cupy = backend._cupy
+    cupy = fake_cuda._cupy
     with profile() as p, record_function("mine"):
         x @ x
         before = len(waits)
@@ -253,7 +242,7 @@ def test_events_of_a_gpu(
     assert re.search(r"binary mul +Mul +forward +1 +- +- +- +- +- +- +0\.", text)
     assert "bound of cuda:0: 4916.7 GB/s" in text and "NVIDIA H200, from its clocks" in text
     found = next(a for a in p.key_averages() if a.parts[0] == "gemm")
-    assert found.bound == pytest.approx(4 * 2 * 4096 / backend.peaks().bandwidth / found.seconds)
+    assert found.bound == pytest.approx(4 * 2 * 4096 / fake_cuda.peaks().bandwidth / found.seconds)
     cupy.pushed.clear()
     with emit_nvtx():
         x + 1
@@ -263,21 +252,18 @@ def test_events_of_a_gpu(
 
 
 def test_an_error_at_the_end_does_not_hide_the_blocks_own(
-    backend: cuda.CudaBackend,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
+    fake_cuda: cuda.CudaBackend,
 ) -> None:
-    for name in ("cuda", "cuda:0", backend.device):
-        monkeypatch.setitem(backends._backends, name, backend)
     x = gg.ones(3, device="cuda")
     with pytest.raises(ZeroDivisionError), profile():
         x + 1
-        backend._gpu.error = CudaRuntimeError("cudaErrorIllegalAddress")
+        fake_cuda._gpu.error = CudaRuntimeError("cudaErrorIllegalAddress")
         raise ZeroDivisionError
-    backend._gpu.error = None
+    fake_cuda._gpu.error = None
     with pytest.raises(DeviceError, match="an earlier kernel failed"), profile():
         x + 1
-        backend._gpu.error = CudaRuntimeError("cudaErrorIllegalAddress")
-    backend._gpu.error = None
+        fake_cuda._gpu.error = CudaRuntimeError("cudaErrorIllegalAddress")
+    fake_cuda._gpu.error = None
 
 
 # ---- trace, ranges, schedules --------------------------------------------------------------------
@@ -307,12 +293,9 @@ def test_chrome_trace(tmp_path: Path) -> None:
 
 
 def test_a_gpus_trace_has_a_row_of_its_own(
-    backend: cuda.CudaBackend,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
+    fake_cuda: cuda.CudaBackend,
     tmp_path: Path,
 ) -> None:
-    for name in ("cuda", "cuda:0", backend.device):
-        monkeypatch.setitem(backends._backends, name, backend)
     with profile() as p:
         gg.ones(3, device="cuda") + 1
     p.export_chrome_trace(tmp_path / "trace.json")

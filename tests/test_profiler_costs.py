@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_cuda_backend import CudaRuntimeError, backend  # noqa: F401 - a fixture
 
 import gpugrad as gg
 import gpugrad.nn.functional as F

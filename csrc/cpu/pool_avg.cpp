@@ -38,9 +38,9 @@ template <class A, class... From>
   }
 }
 
-/// A few terms, one after the other.
+/// Their sum, one after the other.
 template <class A>
-inline A sum_of(const A* x, int64_t step, int64_t n) {
+inline A few_terms(const A* x, int64_t step, int64_t n) {
   A sum = 0;
   for (int64_t i = 0; i < n; i++) sum += x[i * step];
   return sum;
@@ -99,7 +99,7 @@ class AvgPool {
       const TapSpan span = spans_[static_cast<size_t>(o)];
       const A* const window = line + span.start + span.first * x.dilation;
       const int64_t n = span.end - span.first;
-      sum[o] += n < kPartial<A> ? sum_of(window, x.dilation, n)
+      sum[o] += n < kPartial<A> ? few_terms(window, x.dilation, n)
                                 : row_sum<A>(n, [&](int64_t t) { return window[t * x.dilation]; });
     }
   }

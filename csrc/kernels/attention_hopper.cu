@@ -67,12 +67,6 @@ void start(Stream stream, const AttentionProblem& p) {
   });
 }
 
-template <class T>
-void start_padded(Stream stream, const AttentionProblem& p) {
-  if (p.d <= 64) return start<T, 64>(stream, p);
-  start<T, 128>(stream, p);
-}
-
 /// x, if there is one, can be read by TMA.
 bool readable(const AttentionProblem& p, const AttentionTensor& x, int64_t heads, int64_t rows) {
   if (!x.data) return true;
@@ -93,8 +87,9 @@ bool attention_hopper_takes(const AttentionProblem& p) {
 }
 
 void launch_attention_hopper(Stream stream, const AttentionProblem& p) {
-  if (p.dtype == DType::bf16) return start_padded<bf16>(stream, p);
-  start_padded<f16>(stream, p);
+  with_padded_size(p, [&](auto type, auto size) {
+    start<typename decltype(type)::type, decltype(size)::value>(stream, p);
+  });
 }
 
 }  // namespace gg

@@ -31,11 +31,6 @@ struct HopperQueryValues {
   float lse[N], delta[N];
 };
 
-/// What lse stands for in powers of 2; a query that saw no key has p = 0.
-GG_DEVICE float hopper_lse_powers(float lse) {
-  return lse == -INFINITY ? INFINITY : lse * kLog2E;
-}
-
 /// What a block knows of its work, in shared memory: registers are scarce.
 template <class Shape>
 struct HopperGradWork {
@@ -182,7 +177,7 @@ struct HopperGradLoads {
     __device__ __forceinline__ void store(HopperQueryValues<kColumns>& to) const {
 #pragma unroll
       for (int i = 0; i < kColumns / 32; i++) {
-        to.lse[32 * i + lane_id()] = hopper_lse_powers(lse[i]);
+        to.lse[32 * i + lane_id()] = lse_powers(lse[i]);
         to.delta[32 * i + lane_id()] = delta[i];
       }
       __syncwarp();
@@ -251,7 +246,7 @@ struct HopperGradGroup {
       if (kByKeys || row >= p.m) continue;
       const float lse =
           static_cast<const float*>(p.lse.data)[p.lse.offset(work.batch, work.head, row)];
-      values.lse[r] = hopper_lse_powers(lse);
+      values.lse[r] = lse_powers(lse);
       values.delta[r] =
           static_cast<const float*>(p.delta)[(work.batch * p.heads + work.head) * p.m + row];
     }

@@ -54,17 +54,12 @@ void start(Stream stream, const AttentionProblem& p) {
        key_map<OfQueries::kColumns>(p, p.v)});
 }
 
-template <class T>
-void start_padded(Stream stream, const AttentionProblem& p) {
-  if (p.d <= 64) return start<T, 64>(stream, p);
-  start<T, 128>(stream, p);
-}
-
 }  // namespace
 
 void launch_attention_grad_hopper(Stream stream, const AttentionProblem& p) {
-  if (p.dtype == DType::bf16) return start_padded<bf16>(stream, p);
-  start_padded<f16>(stream, p);
+  with_padded_size(p, [&](auto type, auto size) {
+    start<typename decltype(type)::type, decltype(size)::value>(stream, p);
+  });
 }
 
 }  // namespace gg

@@ -36,6 +36,16 @@ GG_DEVICE int end_of(int w) {
   return 1 + kHopperGroups + w;
 }
 
+/// f(Tag of p's dtype, D as it is padded).
+template <class F>
+void with_padded_size(const AttentionProblem& p, const F& f) {
+  const auto sized = [&](auto type) {
+    if (p.d <= 64) return f(type, std::integral_constant<int, 64>());
+    f(type, std::integral_constant<int, 128>());
+  };
+  p.dtype == DType::bf16 ? sized(Tag<bf16>()) : sized(Tag<f16>());
+}
+
 template <int R, int kD>
 constexpr int kHeadTileBytes = R * kRowBytes<kD>;
 

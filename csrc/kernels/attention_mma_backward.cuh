@@ -110,11 +110,6 @@ struct GradBlock {
     return static_cast<const float*>(p.delta) + (work.batch * p.heads + head) * p.m + row;
   }
 
-  /// What lse stands for in powers of 2; a query that saw no key has p = 0.
-  static __device__ __forceinline__ float lse_powers(float lse) {
-    return lse == -INFINITY ? INFINITY : lse * kLog2E;
-  }
-
   __device__ __forceinline__ void load_own(const AttentionTensor& x, int which, int end) const {
     load_rows<kD, kRows, kAsync>(shared + which * Shape::kOwnTile,
                                  head_rows<T>(x, work.batch, work.head, p.d), work.row0, end);

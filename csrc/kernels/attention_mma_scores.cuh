@@ -192,6 +192,11 @@ GG_DEVICE void add_bias(float (&s)[Pairs][Groups][2][4], float factor, const Hea
   }
 }
 
+/// What lse stands for in powers of 2; a query that saw no key has p = 0.
+GG_DEVICE float lse_powers(float lse) {
+  return lse == -INFINITY ? INFINITY : lse * kLog2E;
+}
+
 /// Scores as powers of 2 are s factor; but where a bias or a scale that is not positive asks for
 /// it, they are brought there first and factor is 1.
 struct ScoreScale {

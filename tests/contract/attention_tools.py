@@ -247,3 +247,22 @@ def probabilities(
         kept = unit24(options.state, options.call, p.shape) >= options.dropout
         z = kept / (1 - options.dropout) if options.dropout < 1 else np.zeros(p.shape)
     return p, z
+
+
+def hold_unseen_keys(inputs: Inputs, end: int) -> None:
+    """NaN in keys and values from `end` on, and in all of the samples after the first, reaches no
+    result; their own gradients are 0."""
+    __tracebackhide__ = True
+    backend = inputs.backend
+    q, k, v, dy = inputs.arrays
+    for x in (k, v):
+        x[0, :, end:] = np.nan
+        x[1:] = np.nan
+    q, k, v, dy = (backend.from_numpy(x) for x in (q, k, v, dy))
+    o, lse = backend.kernels.attention(q, k, v, inputs.options)
+    grads = backend.kernels.attention_grad(dy, q, k, v, o, lse, inputs.options, False)
+    for x in (o, *grads[:3]):
+        assert np.isfinite(wide(backend.to_numpy(x))).all()
+    for x in grads[1:3]:
+        assert (backend.to_numpy(x)[0, :, end:] == 0).all()
+        assert (backend.to_numpy(x)[1:] == 0).all()

@@ -153,15 +153,21 @@ def test_a_bad_index_beside_even_ones_writes_nothing(backend: Backend, case: str
         placed = tuple(backend.from_numpy(i) for i in wrong)
         before = values(shape, "float32")
         x = backend.from_numpy(before.copy())
-        text = f"out of range for axis {of} of length {shape[of]}"
-        with pytest.raises(IndexOutOfRangeError, match=f"gather: index .* {text}"):
-            gather(backend, x, placed)
-            backend.synchronize()
-        with pytest.raises(IndexOutOfRangeError, match=f"scatter: index .* {text}"):
-            backend.kernels.scatter("add", x, placed, 1.0)
-            backend.synchronize()
+        text = f"index .* out of range for axis {of} of length {shape[of]}"
+        hold_refused(backend, x, placed, "add", text)
         if backend.device.type == "cpu":
             assert np.array_equal(backend.to_numpy(x), before)
+
+
+def hold_refused(backend: Backend, x: Any, indices: tuple[Any, ...], name: str, text: str) -> None:
+    """Neither gather nor scatter takes the indices."""
+    __tracebackhide__ = True
+    with pytest.raises(IndexOutOfRangeError, match=f"gather: {text}"):
+        gather(backend, x, indices)
+        backend.synchronize()
+    with pytest.raises(IndexOutOfRangeError, match=f"scatter: {text}"):
+        backend.kernels.scatter(name, x, indices, 1.0)
+        backend.synchronize()
 
 
 @pytest.mark.parametrize("start, step", [(1, 1), (-10, 1), (-2, -1), (0, 2), (8, -3)])
@@ -174,11 +180,6 @@ def test_indices_that_count_evenly_out_of_range(backend: Backend, start: int, st
     before = values((9, 12), "float32")
     x = backend.from_numpy(before.copy())
     text = f"index {bad[0]} is out of range for axis 0 of length 9"
-    with pytest.raises(IndexOutOfRangeError, match=f"gather: {text}"):
-        gather(backend, x, placed)
-        backend.synchronize()
-    with pytest.raises(IndexOutOfRangeError, match=f"scatter: {text}"):
-        backend.kernels.scatter("set", x, placed, 1.0)
-        backend.synchronize()
+    hold_refused(backend, x, placed, "set", text)
     if backend.device.type == "cpu":
         assert np.array_equal(backend.to_numpy(x), before)

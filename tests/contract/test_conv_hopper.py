@@ -6,14 +6,11 @@ tests/sim/kernels_conv_plan.cpp (conv_plans_hopper_in_the_simulator).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from contract_tools import values
 from schedules import SCHEDULES, label, scheduled
 from test_contract_conv import Case, Held
 
-from gpugrad import backends
 from gpugrad.backends import Backend
 
 # Tiles are 256 positions x 128 channels (wgrad: 128 channels x 4 taps of 64): as many as the
@@ -28,16 +25,6 @@ CASES = [
     Case(2, 64, 256, (33, 31), (2, 3), (2, 2), (0, 1), (1, 2), 1, (1, 0)),
     Case(2, 256, 64, (32, 32), (3, 3), (2, 2), (1, 1), (1, 1)),  # dgrad: four phases
 ]
-
-
-@pytest.fixture
-def hopper() -> Iterator[Backend]:
-    """The simulator as an H100."""
-    from gpugrad import _sim
-
-    _sim.set_architecture(90)
-    yield backends.get("sim")
-    _sim.set_architecture(80)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

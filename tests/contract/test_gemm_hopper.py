@@ -7,8 +7,6 @@ of these sizes are planned on that kernel is asserted by tests/sim/kernels_gemm_
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ import pytest
 from contract_tools import check, epsilon, functors, random_walk, values, wide
 from schedules import SCHEDULES, scheduled
 
-from gpugrad import backends
 from gpugrad import dtype as dtypes
 from gpugrad.backends import Backend, reference
 
@@ -26,17 +23,9 @@ SIZES = [(200, 300, 130), (264, 520, 64), (264, 520, 328), (530, 520, 72)]
 MAJORS = ["rows", "columns"]
 
 
-@pytest.fixture(params=["sim"])
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """The simulator as an H100."""
-    from gpugrad import _sim
-
-    sim = backends.get(request.param)
-    _sim.set_architecture(90)
-    try:
-        yield sim
-    finally:
-        _sim.set_architecture(int(os.environ.get("GPUGRAD_SIM_ARCHITECTURE") or 80))
+@pytest.fixture
+def backend(hopper: Backend) -> Backend:
+    return hopper
 
 
 def aligned(x: np.ndarray, major: str = "rows") -> np.ndarray:

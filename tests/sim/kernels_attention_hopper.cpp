@@ -3,29 +3,13 @@
 
 #include <limits>
 
+#include "as_hopper.h"
 #include "attention_case.h"
 #include "kernels/attention_hopper.cuh"
 
 using namespace gg;
 
 namespace {
-
-/// An H100 for as long as this lives.
-struct Hopper {
-  int before = sim::architecture();
-  Hopper() { sim::set_architecture(90); }
-  ~Hopper() { sim::set_architecture(before); }
-};
-
-/// f in each of the ways in which TMA and wgmma may complete, in the order of the command line.
-template <class F>
-void in_every_async_mode(F f) {
-  const Hopper hopper;
-  for (const char* mode : {"eager", "lazy", "random"}) {
-    sim::set_schedule(nullptr, mode, 7, 1);
-    f();
-  }
-}
 
 template <class T>
 void check_one(int64_t m, int64_t n, int64_t d, const AttentionOptions& options, const Seen& seen) {

@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "as_hopper.h"
 #include "host_array.h"
 #include "kernels/gemm_hopper.cuh"
 #include "kernels/gemm_launch.cuh"
@@ -10,13 +11,6 @@
 using namespace gg;
 
 namespace {
-
-/// An H100 for as long as this lives.
-struct Hopper {
-  int before = sim::architecture();
-  Hopper() { sim::set_architecture(90); }
-  ~Hopper() { sim::set_architecture(before); }
-};
 
 /// What gemm() would run on an H100 of that many multiprocessors.
 GemmKernel planned(const Array& a, const Array& b, const Array& y, int multiprocessors) {
@@ -36,16 +30,6 @@ GemmProblem fitting(const Array& a, const Array& b, const Array& y, const GemmEp
 /// gemm on the Hopper kernel, whatever the cost model thinks of so small a product.
 void run(const Array& a, const Array& b, const Array& y, const GemmEpilogue& epilogue = {}) {
   launch_gemm_hopper(nullptr, fitting(a, b, y, epilogue), a.dtype);
-}
-
-/// f in each of the ways in which TMA and wgmma may complete, in the order of the command line.
-template <class F>
-void in_every_async_mode(F f) {
-  const Hopper hopper;
-  for (const char* mode : {"eager", "lazy", "random"}) {
-    sim::set_schedule(nullptr, mode, 7, 1);
-    f();
-  }
 }
 
 /// A [rows, columns] matrix whose rows, or columns (turned), are contiguous and padded to `pitch`.
