@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,11 @@ def test_clip_grad_norm_of_nothing_and_of_nan() -> None:
         nn.utils.clip_grad_norm_(with_grads([math.nan]), 1.0, error_if_nonfinite=True)
     with pytest.raises(ArgumentError, match="above 0, or infinity"):
         nn.utils.clip_grad_norm_(with_grads([1.0]), 1.0, norm_type=0)
+    for clip, name in [("clip_grad_norm_", "max_norm"), ("clip_grad_value_", "clip_value")]:
+        for limit in (-1, math.nan, "a", None):
+            text = re.escape(f"{clip}({name}={limit!r}): must be a number of at least 0")
+            with pytest.raises(ArgumentError, match=text):
+                getattr(nn.utils, clip)(with_grads([1.0]), limit)
 
 
 def test_clip_grad_norm_of_strided_gradients() -> None:

@@ -26,7 +26,7 @@ def clip_grad_norm_(
     norm: of all gradients as one vector, see get_total_norm. The factor stays on the device, so
     nothing waits, unless error_if_nonfinite asks to look at the norm first.
     """
-    _check_limit("clip_grad_norm_", "max_norm", max_norm)
+    max_norm = _limit("clip_grad_norm_", "max_norm", max_norm)
     parameters = _listed(parameters)  # it may be an iterator, and is needed twice
     grads = [p.grad for p in parameters if p.grad is not None]
     norm = get_total_norm(grads, norm_type, error_if_nonfinite)
@@ -69,7 +69,7 @@ def get_total_norm(
 
 def clip_grads_with_norm_(parameters: Parameters, max_norm: float, total_norm: Tensor) -> None:
     """Scales all gradients by min(1, max_norm / (total_norm + 1e-6)), in place."""
-    max_norm = float(max_norm)
+    max_norm = _limit("clip_grads_with_norm_", "max_norm", max_norm)
     grads = [p.grad for p in _listed(parameters) if p.grad is not None]
     if not grads:
         return
@@ -93,8 +93,7 @@ def clip_grads_with_norm_(parameters: Parameters, max_norm: float, total_norm: T
 
 def clip_grad_value_(parameters: Parameters, clip_value: float) -> None:
     """Limits every element of the gradients to [-clip_value, clip_value], in place."""
-    clip_value = float(clip_value)
-    _check_limit("clip_grad_value_", "clip_value", clip_value)
+    clip_value = _limit("clip_grad_value_", "clip_value", clip_value)
     for p in _listed(parameters):
         grad = p.grad
         if grad is not None:
@@ -103,9 +102,14 @@ def clip_grad_value_(parameters: Parameters, clip_value: float) -> None:
             grad._counter.changed("clip_grad_value_")
 
 
-def _check_limit(operation: str, name: str, value: float) -> None:
-    if not value >= 0:
-        raise ArgumentError(f"{operation}({name}={value}): must be a number of at least 0")
+def _limit(operation: str, name: str, value: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not number >= 0:
+        raise ArgumentError(f"{operation}({name}={value!r}): must be a number of at least 0")
+    return number
 
 
 def _listed(tensors: Parameters) -> list[Tensor]:
