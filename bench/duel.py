@@ -1,28 +1,30 @@
-"""Interleaved timing: ours and a rival's in turns, so that a drifting machine slows both alike."""
+"""What a benchmark found: the times of ours and of a rival's, what was computed and moved."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import exp, log
 from statistics import fmean
 
-import gpugrad as gg
-
-Work = Callable[[], object]
-ROUND_SECONDS = 0.02
+OURS = "gpugrad"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a call computes and moves at least; 0 where nobody counts it."""
+    """What a call computes and moves at least; 0 where nobody counts it.
+
+    items: tokens, images, ... (`unit`) that a training step learns from.
+    """
 
     flop: float = 0.0
     bytes: float = 0.0
+    items: float = 0.0
+    unit: str = ""
 
     def rate(self, seconds: float) -> str:
-        """TFLOP/s, or GB/s, or nothing."""
+        """TFLOP/s, or GB/s, or items a second, or nothing."""
+        if self.items:
+            return f"{self.items / seconds:,.0f} {self.unit}/s"
         if self.flop:
             return f"{self.flop / seconds / 1e12:.4g} TFLOP/s"
         return f"{self.bytes / seconds / 1e9:.4g} GB/s" if self.bytes else ""
@@ -35,7 +37,8 @@ NOT_COUNTED = Cost()
 class Duel:
     """Medians (or another quantile) in seconds per call; ratio > 1 means we are faster.
 
-    suite: the file that measures it, without "test_".
+    suite: the file that measures it, without "test_". clock: "device" is the time of the kernels
+    alone, "wall" that of the caller, Python's share included (timing.py).
     """
 
     name: str
@@ -44,6 +47,7 @@ class Duel:
     theirs: float
     suite: str = ""
     cost: Cost = NOT_COUNTED
+    clock: str = "wall"
 
     @property
     def ratio(self) -> float:
@@ -61,41 +65,6 @@ class Duel:
 
     def as_dict(self) -> dict[str, object]:
         return {**asdict(self), "ratio": self.ratio}
-
-
-class Timer:
-    """Times calls on one device: a batch of calls between two synchronisations."""
-
-    def __init__(self, device: str, quantile: float = 0.5) -> None:
-        self.device = device
-        self.quantile = quantile
-
-    def typical(self, times: list[float]) -> float:
-        return sorted(times)[round(self.quantile * (len(times) - 1))]
-
-    def seconds(self, work: Work, calls: int) -> float:
-        gg.synchronize(self.device)
-        start = time.perf_counter()
-        for _ in range(calls):
-            work()
-        gg.synchronize(self.device)
-        return (time.perf_counter() - start) / calls
-
-    def calls_per_round(self, work: Work) -> int:
-        """Enough calls for a round of ROUND_SECONDS; also warms up."""
-        calls = 1
-        while (spent := self.seconds(work, calls) * calls) < ROUND_SECONDS and calls < 1 << 16:
-            calls = max(calls + 1, int(calls * min(8.0, 1.2 * ROUND_SECONDS / max(spent, 1e-9))))
-        return calls
-
-    def duel(self, ours: Work, theirs: Work, rounds: int = 15) -> tuple[float, float]:
-        """Rounds of ours and theirs in turns; the typical time of both, in seconds per call."""
-        calls = self.calls_per_round(ours), self.calls_per_round(theirs)
-        times: tuple[list[float], list[float]] = ([], [])
-        for _ in range(rounds):
-            times[0].append(self.seconds(ours, calls[0]))
-            times[1].append(self.seconds(theirs, calls[1]))
-        return self.typical(times[0]), self.typical(times[1])
 
 
 def geometric_mean(duels: list[Duel]) -> float:

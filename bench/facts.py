@@ -1,11 +1,13 @@
 """What a benchmark result is worth nothing without: commit, machine, versions, threads, clocks.
 
 python bench/facts.py [--device cuda]    # prints it as JSON
+python bench/facts.py --commit           # the commit alone
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -25,7 +27,11 @@ QUERY = [
     "power.limit",
     "temperature.gpu",
 ]
-PACKAGES = ("gpugrad", "numpy", "ml_dtypes", "cupy-cuda13x", "torch", "nvidia-cublas")
+WRITTEN = ("bench/results", "bench/lab/*.cu", "README.md")
+"""By the report: figures, also those in the headers of the laboratory's kernels."""
+
+PACKAGES = ("gpugrad", "numpy", "ml_dtypes", "cupy-cuda13x", "cupy-cuda12x", "torch", "triton")
+PACKAGES += ("nvidia-cublas", "nvidia-cudnn-cu13", "nvidia-cuda-runtime")
 
 
 def facts(device: str) -> dict[str, object]:
@@ -42,17 +48,32 @@ def facts(device: str) -> dict[str, object]:
         found["gpu"] = told = gpu()
         found["machine"] = told["name"]
     else:
-        default = str(len(os.sched_getaffinity(0)))
-        found["threads"] = int(os.environ.get("GPUGRAD_NUM_THREADS") or default)
+        from gpugrad import _cpu
+
+        found["threads"] = int(os.environ.get("GPUGRAD_NUM_THREADS") or _cpu.usable_cpus())
     return found
 
 
 def commit() -> str:
+    """COMMIT, or git's short name of it; -dirty- and a hash where the files differ from it, but for
+    those that the report itself writes."""
     if given := os.environ.get("COMMIT"):
         return given
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
-    return run.stdout.strip() if run.returncode == 0 else "unknown"
+    head = git("rev-parse", "--short", "HEAD").decode().strip()
+    if not head:
+        return "unknown"
+    changes = git("diff", "HEAD", "--", ":/", *(f":(top,exclude){path}" for path in WRITTEN))
+    dirty = f"-dirty-{hashlib.sha256(changes).hexdigest()[:8]}" if changes else ""
+    return head + dirty
+
+
+def git(*arguments: str) -> bytes:
+    """What it prints, nothing where it fails."""
+    command = ["git", "--no-optional-locks", *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, cwd=Path(__file__).parent).stdout
+    except FileNotFoundError:
+        return b""
 
 
 def cpu() -> str:
@@ -84,5 +105,10 @@ def gpu() -> dict[str, str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    json.dump(facts(parser.parse_args().device), sys.stdout, indent=2)
+    parser.add_argument("--commit", action="store_true")
+    given = parser.parse_args()
+    if given.commit:
+        print(commit())
+        sys.exit()
+    json.dump(facts(given.device), sys.stdout, indent=2)
     print()

@@ -1,73 +1,167 @@
 #!/usr/bin/env bash
-# Evidence from a real GPU: build, tests, compute-sanitizer, benchmarks, kernel laboratory. Needs no
-# network.
+# Evidence from a real GPU: build, tests, compute-sanitizer, benchmarks, kernel laboratory, goals.
+# Needs no network.
 #
-#   bash bench/gpu_report.sh            # every part that has no result for this commit yet
-#   bash bench/gpu_report.sh tests      # or: build facts memcheck racecheck lab, or a suite of bench/
+#   bash bench/gpu_report.sh            # goes on with what has no result for this commit yet
+#   bash bench/gpu_report.sh matmul     # these parts only, and again: a name in the list `parts`
+#   bash bench/gpu_report.sh --list     # their names
 #
-# Each part takes less than ten minutes and leaves its file in bench/results/<gpu>/, with commit,
-# versions and clocks; `python bench/performance.py` then writes README's table. Needs nvcc, Python
-# 3.11 or newer with CuPy and the packages of pyproject.toml. COMMIT names the commit where there is
-# no git.
+# Runs for at most nine minutes, then says so and ends with 3: call it until it ends with 0. What is
+# right comes first, then what is fast. Each part leaves its file in bench/results/<gpu>/, with
+# commit, versions and clocks; a suite of bench/ adds to its file test by test, and goes on there.
+# `python bench/performance.py` then writes README's tables. A failed part is named at the end.
+#
+# Needs nvcc, Python 3.11 or newer with CuPy and the packages of pyproject.toml; PyTorch for most
+# rivals. COMMIT names the commit where there is no git, RESULTS another folder, MINUTES another
+# limit, GPUGRAD_DATA the folder with CIFAR-10.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
-export COMMIT=${COMMIT:-$(git rev-parse --short HEAD)}
-suites=$(cd bench && ls test_*.py | sed "s/test_\(.*\)\.py/\1/")
-gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1 | tr ' ' '-' | tr -cd '[:alnum:]-')
-results=bench/results/$gpu
-site=build/gpu-report
+first="matmul attention rows optimizers steps convolutions quantised layers"
+suites="$first $(ls bench/test_*.py | sed 's|bench/test_\(.*\)\.py|\1|' |
+  grep -vxE "${first// /|}" | tr '\n' ' ')"
+contract=$(ls tests/contract/test_*.py | sed 's|tests/contract/test_\(.*\)\.py|contract_\1|')
+parts="build facts $contract cases memcheck_float32 memcheck_bfloat16 memcheck_optim racecheck
+  $suites record lab goals"
+if [ "${1:-}" = --list ]; then
+  printf '%s\n' $parts
+  exit
+fi
+
+COMMIT=${COMMIT:-$("$python" bench/facts.py --commit)}
+export COMMIT
+gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1)
+gpu=$(tr ' ' '-' <<<"$gpu" | tr -cd '[:alnum:]-')
+results=${RESULTS:-bench/results/$gpu}
+limit=$((60 * ${MINUTES:-9}))
+site=$PWD/build/gpu-report
 mkdir -p "$results"
-export PYTHONPATH="$PWD/$site${PYTHONPATH:+:$PYTHONPATH}"
-export PYTHONSAFEPATH=1  # the folder gpugrad of the source tree must not hide what was built
+# The folder gpugrad of the source tree must not hide what was built.
+export PYTHONSAFEPATH=1 PYTHONPATH="$site:$PWD/bench:$PWD/bench/lab${PYTHONPATH:+:$PYTHONPATH}"
+
+left() { echo $((limit - SECONDS)); }
+
+# Not longer than there is time: 124 is the end of the time, not a failure.
+within() { timeout --kill-after=10 "$(left)" "$@"; }
+
+tests() { within "$python" -m pytest -p no:cacheprovider -q "$@"; }
 
 part_build() {
-  GPUGRAD_CUDA=ON GPUGRAD_SIM=ON "$python" -m pip install -q --no-build-isolation --no-deps \
-    --no-index --upgrade --target "$site" . 2>&1 | tee "$results/build.log"
-  "$python" -m gpugrad doctor | tee "$results/doctor.txt"
+  GPUGRAD_CUDA=ON GPUGRAD_SIM=ON within "$python" -m pip install -q --no-build-isolation --no-deps \
+    --no-index --upgrade --target "$site" . 2>&1 | tee "$results/build.log" &&
+    "$python" -m gpugrad doctor | tee "$results/doctor.txt"
 }
 
-part_facts() {
-  "$python" bench/facts.py --device cuda | tee "$results/facts.json"
+part_facts() { "$python" bench/facts.py --device cuda >"$results/facts.json"; }
+
+# One file of the contract against the specification, on the GPU alone. pytest's 5, nothing was
+# selected, is right where a file has no case for a GPU.
+no_gpu="attention_hopper contract_cpu conv_cpu conv_hopper conv_precision gemm_hopper
+  gemm_hopper_tf32x3 gemm_precision"
+part_contract() {
+  local status=0
+  tests "tests/contract/test_$1.py" -k cuda || status=$?
+  if [ $status = 5 ] && grep -qw "$1" <<<"$no_gpu"; then return 0; fi
+  return $status
 }
 
-part_tests() {
-  "$python" -m pytest tests/contract tests/test_simulated.py --device cuda \
-    --junit-xml "$results/tests.xml" 2>&1 | tee "$results/tests.txt"
-}
+part_cases() { tests tests/test_simulated.py --device cuda -n 4 -k "test_case["; }
 
 # Without CuPy's memory pool each array is its own allocation, so that overruns are seen.
 sanitize() {
-  GPUGRAD_TEST_POOL=off compute-sanitizer --tool "$1" --error-exitcode 9 \
-    "$python" -m pytest tests/test_simulated.py --device cuda -k "float32" \
-    2>&1 | tee "$results/$1.txt"
+  local tool=$1
+  shift
+  export GPUGRAD_TEST_POOL=off
+  within compute-sanitizer --tool "$tool" --error-exitcode 9 "$python" -m pytest \
+    -p no:cacheprovider -q "$@"
 }
 
-part_memcheck() { sanitize memcheck; }
-part_racecheck() { sanitize racecheck; }
+# compute-sanitizer slows kernels 10 to 100 times: the families whose kernels differ, once each.
+cases="matmul or conv2d or attention or softmax or layer_norm or batch_norm or cross_entropy \
+or gather or embedding or sort or cumsum or max_pool"
+few="matmul or attention or softmax or layer_norm or conv2d_window"
 
-# bench/test_<suite>.py
+# tool, dtype, cases
+sanitize_cases() {
+  sanitize "$1" tests/test_simulated.py --device cuda -k "test_case[ and $2 and ($3)"
+}
+
+part_memcheck_float32() { sanitize_cases memcheck float32 "$cases"; }
+part_memcheck_bfloat16() { sanitize_cases memcheck bfloat16 "$cases"; }
+part_memcheck_optim() { sanitize memcheck tests/contract/test_contract_optim.py -k cuda; }
+part_racecheck() { sanitize_cases racecheck bfloat16 "$few"; }
+
+# bench/test_<suite>.py: what has a result for this commit is not measured again.
+# 20 (conftest.py) is the end of its time, or of the process's context: a kernel that failed takes
+# it along.
+stopped=20
 part_suite() {
-  "$python" -m pytest "bench/test_$1.py" --device cuda --results="$results" \
-    2>&1 | tee "$results/$1.txt"
+  local status=$stopped
+  while [ $status = $stopped ] && [ "$(left)" -gt 30 ]; do
+    status=0
+    within "$python" -m pytest "bench/test_$1.py" -p no:cacheprovider -q --device cuda \
+      --results="$results" --seconds "$(($(left) - 20))" || status=$?
+  done
+  return $status
+}
+
+# gpugrad train cifar10: 94 %, and in how many seconds.
+part_record() {
+  if [ -z "${GPUGRAD_DATA:-}" ]; then
+    echo "not measured: GPUGRAD_DATA names no folder with CIFAR-10"
+  else
+    within "$python" bench/record_cifar10.py --results "$results"
+  fi
 }
 
 # The ladder at 4096 cubed in turns with cuBLAS; also leaves bench/results/lab_<gpu>.json, and its
 # figures in the headers of bench/lab/*.cu.
-part_lab() {
-  "$python" bench/lab/run.py --all --device cuda --write --table 2>&1 | tee "$results/lab.txt"
+part_lab() { within "$python" bench/lab/run.py --all --device cuda --write --table; }
+
+part_goals() { "$python" bench/goals.py "$results"; }
+
+# Of a part: which function it is, and its argument.
+call() {
+  case $1 in
+    contract_*) part_contract "${1#contract_}" ;;
+    *) if [ -e "bench/test_$1.py" ]; then part_suite "$1"; else "part_$1"; fi ;;
+  esac
 }
 
-for part in "${@:-build facts tests memcheck racecheck $suites lab}"; do
-  for name in $part; do
-    done_mark=$results/.done-$name-$COMMIT
-    if [ $# -eq 0 ] && [ "$name" != build ] && [ -e "$done_mark" ]; then
-      echo "== $name: done for $COMMIT"
-      continue
-    fi
-    echo "== $name"
-    if [ -e "bench/test_$name.py" ]; then part_suite "$name"; else "part_$name"; fi
-    touch "$done_mark"
-  done
+failed=""
+begun=0
+for name in ${*:-$parts}; do
+  mark=$results/.done-$name-$COMMIT
+  if [ $# -eq 0 ] && [ "$name" != goals ] && [ -e "$mark" ]; then
+    failed+=$(cat "$mark")
+    continue
+  fi
+  if [ "$(left)" -lt 30 ]; then
+    echo "== the time is up before $name: run it again"
+    exit 3
+  fi
+  echo "== $name ($(left) s left)"
+  status=0
+  # Inside of || bash does not heed -e: each part chains what must not fail.
+  (call "$name") >"$results/$name.txt" 2>&1 || status=$?
+  tail -n 8 "$results/$name.txt"
+  begun=$((begun + 1))
+  if [ $begun = 1 ] && { [ $status = 124 ] || [ $status = 137 ]; }; then
+    status=1  # it had all the time there is
+  fi
+  case $status in
+    0) : >"$mark" ;;
+    "$stopped" | 124 | 137)
+      echo "== the time was up in $name: run it again"
+      exit 3
+      ;;
+    *)
+      echo "== $name failed ($status); see $results/$name.txt"
+      if [ "$name" = build ]; then exit 1; fi
+      echo " $name" >"$mark"
+      failed+=" $name"
+      ;;
+  esac
 done
+if [ -n "$failed" ]; then echo "== failed:$failed"; else echo "== all done for $COMMIT"; fi

@@ -1,8 +1,9 @@
-"""Convolution layers, and whole training steps: a tutorial CNN, LeNet, a residual block.
+"""Training steps of image models: a tutorial CNN, LeNet, a residual block. (Layers alone are in
+test_convolutions, larger steps in test_steps.)
 
-On a GPU the rival is cuDNN in channels-last memory with its autotuner on, in float32 (tf32 off) and
-in float16; on the CPU it is PyTorch in row-major memory. `test_peak_memory` compares the memory a
-step needs beyond what the model and the optimizer hold.
+On a GPU the rival is cuDNN in channels-last memory with its autotuner on; on the CPU it is PyTorch
+in row-major memory. `test_peak_memory` compares the memory a step needs beyond what the model and
+the optimizer hold.
 """
 
 from __future__ import annotations
@@ -10,101 +11,21 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import rehearsal
 from memory import largest_resident
-from rivals import torch_module
+from rivals import place, torch_module
 
 import gpugrad as gg
 
 Step = Callable[[], object]
-
-
-# ---- single layers -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Layer:
-    """x [n, c, size, size], weight [k, c / groups, taps, taps]."""
-
-    n: int
-    c: int
-    size: int
-    k: int
-    taps: int
-    stride: int = 1
-    padding: int = 0
-    groups: int = 1
-
-
-LAYERS = {
-    "tutorial_1": Layer(64, 3, 32, 32, 3, padding=1),
-    "tutorial_2": Layer(64, 32, 16, 64, 3, padding=1),
-    "lenet_1": Layer(64, 1, 28, 6, 5, padding=2),
-    "lenet_2": Layer(64, 6, 14, 16, 5),
-    "residual": Layer(64, 64, 32, 64, 3, padding=1),
-    "resnet50_stem": Layer(8, 3, 224, 64, 7, stride=2, padding=3),
-    "resnet50_1x1": Layer(8, 256, 56, 64, 1),
-    "resnet50_3x3": Layer(8, 128, 28, 128, 3, padding=1),
-    "resnet50_stride": Layer(8, 128, 56, 128, 3, stride=2, padding=1),
-    "airbench_1": Layer(64, 3, 32, 24, 2),
-    "airbench_2": Layer(64, 24, 31, 64, 3, padding=1),
-    "airbench_3": Layer(64, 64, 15, 256, 3, padding=1),
-    "depthwise": Layer(16, 64, 32, 64, 3, padding=1, groups=64),
-}
 GPU_FACTOR = 8
 """On a GPU batches are so much larger, to fill it."""
-
-PASSES = ("fprop", "dgrad", "wgrad")
-
-
-def our_layer(layer: Layer, n: int, dtype: str, device: str) -> dict[str, Step]:
-    """The three products as the kernels compute them, without a graph."""
-    x, w, dy, window = layer_arrays(layer, n, dtype)
-    tensors = [gg.tensor(v, device=device).to(gg.as_dtype(dtype)) for v in (x, w, dy)]
-    if device == "cuda":
-        tensors = [t.contiguous(memory_format=gg.channels_last) for t in tensors]
-    kernels = tensors[0].backend.kernels
-    a, b, c = (t.data for t in tensors)
-    return {
-        "fprop": lambda: kernels.conv_fprop(a, b, window, dy.shape),
-        "dgrad": lambda: kernels.conv_dgrad(c, b, window, x.shape),
-        "wgrad": lambda: kernels.conv_wgrad(a, c, window, w.shape),
-    }
-
-
-def torch_layer(torch: Any, layer: Layer, n: int, dtype: str, device: str) -> dict[str, Step]:
-    x, w, dy, window = layer_arrays(layer, n, dtype)
-    stride, padding, dilation, groups = window
-    kind = {"device": device, "dtype": getattr(torch, dtype)}
-    memory = torch.channels_last if device == "cuda" else torch.contiguous_format
-    a, b, c = (torch.tensor(v, **kind).contiguous(memory_format=memory) for v in (x, w, dy))
-    fixed = (None, stride, padding, dilation, False, (0, 0), groups)
-    backward = torch.ops.aten.convolution_backward
-    return {
-        "fprop": lambda: torch.conv2d(a, b, None, stride, padding, dilation, groups),
-        "dgrad": lambda: backward(c, a, b, *fixed, [True, False, False]),
-        "wgrad": lambda: backward(c, a, b, *fixed, [False, True, False]),
-    }
-
-
-def layer_arrays(layer: Layer, n: int, dtype: str) -> tuple[Any, Any, Any, Any]:
-    """x, w, dy in float32 and the window."""
-    rng = np.random.default_rng(0)
-    out = (layer.size + 2 * layer.padding - layer.taps) // layer.stride + 1
-    shapes = (
-        (n, layer.c, layer.size, layer.size),
-        (layer.k, layer.c // layer.groups, layer.taps, layer.taps),
-        (n, layer.k, out, out),
-    )
-    x, w, dy = (rng.uniform(-1, 1, shape).astype(np.float32) for shape in shapes)
-    window = ((layer.stride,) * 2, (layer.padding,) * 2, (1, 1), layer.groups)
-    return x, w, dy, window
 
 
 @pytest.fixture(autouse=True)
@@ -118,24 +39,6 @@ def exact_float32() -> Any:
         torch.set_float32_matmul_precision("highest")
     yield
     gg.set_matmul_precision("high")
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "dtype" in metafunc.fixturenames:
-        cuda = metafunc.config.getoption("--device") == "cuda"
-        metafunc.parametrize("dtype", ["float32", "float16"] if cuda else ["float32"])
-
-
-@pytest.mark.parametrize("product", PASSES)
-@pytest.mark.parametrize("name", LAYERS)
-def test_layer(compare, device: str, name: str, product: str, dtype: str) -> None:
-    layer, torch = LAYERS[name], torch_module()
-    n = layer.n * (GPU_FACTOR if device == "cuda" else 1)
-    rivals = {}
-    if torch is not None:
-        label = "cuDNN" if device == "cuda" else "PyTorch"
-        rivals[label] = torch_layer(torch, layer, n, dtype, device)[product]
-    compare(our_layer(layer, n, dtype, device)[product], rivals)
 
 
 # ---- training steps ----------------------------------------------------------------------------
@@ -186,7 +89,7 @@ BATCH = 64
 def training_step(library: ModuleType | Any, name: str, device: str, batch: int = BATCH) -> Step:
     """One step of SGD with momentum; gpugrad and PyTorch spell it alike."""
     build, shape = MODELS[name]
-    rng = np.random.default_rng(0)
+    rng, device = np.random.default_rng(0), place(library, device)
     x = library.tensor(rng.standard_normal((batch, *shape)).astype(np.float32), device=device)
     t = library.tensor(rng.integers(0, 10, batch), device=device)
     model = build(library.nn).to(device)
@@ -207,7 +110,7 @@ def training_step(library: ModuleType | Any, name: str, device: str, batch: int 
 @pytest.mark.parametrize("name", MODELS)
 def test_step(compare, device: str, name: str) -> None:
     torch = torch_module()
-    batch = BATCH * (GPU_FACTOR if device == "cuda" else 1)
+    batch = 1 if rehearsal.ON else BATCH * (GPU_FACTOR if device == "cuda" else 1)
     rivals = {} if torch is None else {"PyTorch": training_step(torch, name, device, batch)}
     compare(training_step(gg, name, device, batch), rivals)
 
@@ -231,20 +134,16 @@ def peak_memory(library: ModuleType | Any, name: str, device: str) -> int:
 
 
 def peak_device_memory(library: ModuleType | Any, name: str) -> int:
-    if library is not gg:
-        library.cuda.reset_peak_memory_stats()
-        training_step(library, name, "cuda", BATCH * GPU_FACTOR)()
-        return library.cuda.max_memory_allocated()
-    import cupy
-
-    pool = cupy.get_default_memory_pool()
+    library.cuda.reset_peak_memory_stats()
     training_step(library, name, "cuda", BATCH * GPU_FACTOR)()
-    return pool.total_bytes()  # what the pool has ever needed: it gives nothing back by itself
+    return library.cuda.max_memory_allocated()
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_peak_memory(device: str, name: str, capsys) -> None:
     """Each library in a process of its own."""
+    if rehearsal.ON:
+        pytest.skip("other processes have no stand-in for a GPU")
     if torch_module() is None:
         pytest.skip("PyTorch is not installed: no peak memory to compare with")
     needed = {}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rivals import torch_module
+from rivals import place, torch_module
 
 import gpugrad as gg
 
@@ -37,7 +37,7 @@ def test_forward_backward(compare, device: str, name: str) -> None:
     dy = gg.ones_like(operation(x))
     rivals = {}
     if (torch := torch_module()) is not None:
-        y = torch.ones(10, device=device, requires_grad=True)
+        y = torch.ones(10, device=place(torch, device), requires_grad=True)
         dz = torch.ones_like(operation(y))
         rivals["PyTorch"] = lambda: run(operation, y, dz)
     compare(lambda: run(operation, x, dy), rivals)
@@ -49,7 +49,7 @@ def test_forward(compare, device: str, name: str) -> None:
     x = gg.ones(10, device=device)
     rivals = {}
     if (torch := torch_module()) is not None:
-        y = torch.ones(10, device=device)
+        y = torch.ones(10, device=place(torch, device))
         rivals["PyTorch"] = lambda: operation(y)
     compare(lambda: operation(x), rivals)
 
@@ -67,6 +67,6 @@ def test_chain_of_10(compare, device: str) -> None:
     x = gg.ones(10, device=device, requires_grad=True)
     rivals = {}
     if (torch := torch_module()) is not None:
-        z = torch.ones(10, device=device, requires_grad=True)
+        z = torch.ones(10, device=place(torch, device), requires_grad=True)
         rivals["PyTorch"] = lambda: chain(z)
     compare(lambda: chain(x), rivals)

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rivals import against, libraries, torch_module
+from duel import NOT_COUNTED
+from rehearsal import small
+from rivals import against, libraries, place, torch_module
 
 import gpugrad as gg
 
@@ -89,7 +91,7 @@ def training_step(
     library: Any, model: Any, tokens: tuple[int, int], target: np.ndarray, loss: str, device: str
 ) -> Step:
     """One step of Adam on a batch of random tokens."""
-    rng = np.random.default_rng(0)
+    rng, device = np.random.default_rng(0), place(library, device)
     x = library.tensor(rng.integers(0, VOCABULARY, tokens), device=device)
     t = library.tensor(target, device=device)
     model = model.to(device).train()
@@ -107,12 +109,12 @@ def training_step(
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_recurrent_step(compare, device: str, cell: str, read: str) -> None:
-    target = np.random.default_rng(1).integers(0, 2, 32).astype(np.float32)
+    target = np.random.default_rng(1).integers(0, 2, small(32, 2)).astype(np.float32)
     steps = {
         name: training_step(
             library,
             recurrent_classifier(library, cell, READS[read]),
-            (32, 200),
+            (small(32, 2), small(200, 6)),
             target,
             "binary_cross_entropy_with_logits",
             device,
@@ -124,12 +126,12 @@ def test_recurrent_step(compare, device: str, cell: str, read: str) -> None:
 
 @pytest.mark.parametrize("heads", [4, 8])
 def test_transformer_step(compare, device: str, heads: int) -> None:
-    target = np.random.default_rng(1).integers(0, 2, 16)
+    target = np.random.default_rng(1).integers(0, 2, small(16, 2))
     steps = {
         name: training_step(
             library,
             transformer_classifier(library, heads),
-            (16, 128),
+            (small(16, 2), small(128, 8)),
             target,
             "cross_entropy",
             device,
@@ -146,18 +148,21 @@ TABLES = {"lstm": (10_000, 100, (32, 200)), "gpt2": (50_257, 768, (8, 512))}
 
 def embedding_step(library: Any, name: str, backward: bool, device: str) -> Step:
     rows, size, tokens = TABLES[name]
-    rng = np.random.default_rng(0)
+    rows, tokens = small(rows), (small(tokens[0]), small(tokens[1]))
+    rng, device = np.random.default_rng(0), place(library, device)
     index = library.tensor(rng.zipf(1.3, tokens) % rows, device=device)
     weight = library.tensor(rng.standard_normal((rows, size)).astype(np.float32), device=device)
     weight.requires_grad_(backward)
     dy = library.tensor(rng.standard_normal((*tokens, size)).astype(np.float32), device=device)
     embed = library.nn.functional.embedding
 
-    def step() -> None:
+    def step() -> Any:
         y = embed(index, weight)
-        if backward:
-            y.backward(dy)
-            weight.grad = None
+        if not backward:
+            return y
+        y.backward(dy)
+        gradient, weight.grad = weight.grad, None
+        return gradient
 
     return step
 
@@ -169,4 +174,4 @@ def test_embedding(compare, device: str, name: str, part: str) -> None:
         rival: embedding_step(library, name, part == "both", device)
         for rival, library in libraries().items()
     }
-    against(steps, compare)
+    against(steps, compare, NOT_COUNTED, "device")

@@ -13,6 +13,7 @@
 #if defined(GG_SIM)
 #include "sim/schedule.h"
 #elif defined(GG_CPU)
+#include "core/cpus.h"
 #include "cpu/engine.h"
 #include "cpu/memory.h"
 #include "cpu/terms.h"
@@ -172,7 +173,9 @@ static void own_numpy_memory() {
   if (PyErr_Occurred()) throw py::error_already_set();
 }
 
-static void bind_memory(py::module_& m) {
+static void bind_host(py::module_& m) {
+  m.def("usable_cpus", &usable_cpus, py::arg("cgroup") = "/sys/fs/cgroup",
+        py::arg("groups") = "/proc/self/cgroup");
   m.def("own_numpy_memory", &own_numpy_memory);
   m.def("keep_memory", &keep_memory, py::arg("limit"));
   m.def("kept_memory", &kept_memory);
@@ -181,9 +184,13 @@ static void bind_memory(py::module_& m) {
 }
 #endif
 
-/// bfloat16 has no fixed number in NumPy: ml_dtypes registers it at import.
 static void set_bfloat16(const py::dtype& dtype) {
   numpy_bfloat16 = dtype.num();
+  const auto number = [ml_dtypes = py::module_::import("ml_dtypes")](const char* name) {
+    return py::dtype::from_args(ml_dtypes.attr(name)).num();
+  };
+  numpy_float8_e4m3fn = number("float8_e4m3fn");
+  numpy_float8_e5m2 = number("float8_e5m2");
 }
 
 PYBIND11_MODULE(GG_MODULE, m) {
@@ -208,7 +215,7 @@ PYBIND11_MODULE(GG_MODULE, m) {
   bind_random(m);
   bind_optimizers(m);
 #if defined(GG_CPU)
-  bind_memory(m);
+  bind_host(m);
   bind(m, "sum_of", sum_of, "f", "x", "centre", "y", "workspace");
   bind(m, "sum_of_workspace", sum_of_workspace, "x", "y");
   if (!add_engine(m.def_submodule("_engine", "csrc/cpu/engine.cpp documents it").ptr()))

@@ -19,7 +19,8 @@
 
 namespace gg {
 
-inline int numpy_bfloat16 = -1;
+/// ml_dtypes registers these with NumPy, so they have no fixed numbers.
+inline int numpy_bfloat16 = -1, numpy_float8_e4m3fn = -1, numpy_float8_e5m2 = -1;
 
 inline DType dtype_of(int numpy_number) {
   using npy = pybind11::detail::npy_api::constants;
@@ -47,6 +48,8 @@ inline DType dtype_of(int numpy_number) {
       break;
   }
   if (numpy_number == numpy_bfloat16) return DType::bf16;
+  if (numpy_number == numpy_float8_e4m3fn) return DType::f8e4m3;
+  if (numpy_number == numpy_float8_e5m2) return DType::f8e5m2;
   throw std::invalid_argument("array dtype is none of gpugrad's (NumPy type number " +
                               std::to_string(numpy_number) + ")");
 }
@@ -191,20 +194,22 @@ GG_ENUM_CASTER(Cell, gg::kCell, [](const char* name) { return name; })
 
 namespace gg {
 
-/// Loads the items of a tuple into `fields`, each by its own caster.
+/// Loads the items of a tuple into `fields`, each by its own caster. The last fields may be left
+/// out.
 template <class... Fields>
 bool load_fields(pybind11::handle source, std::tuple<Fields&...> fields) {
   namespace py = pybind11;
-  if (!PyTuple_Check(source.ptr()) || PyTuple_GET_SIZE(source.ptr()) != sizeof...(Fields))
+  if (!PyTuple_Check(source.ptr()) ||
+      PyTuple_GET_SIZE(source.ptr()) > Py_ssize_t{sizeof...(Fields)})
     return false;
-  const auto load = [&](auto& field, size_t i) {
+  const auto load = [&](auto& field, Py_ssize_t i) {
+    if (i >= PyTuple_GET_SIZE(source.ptr())) return true;
     py::detail::make_caster<std::remove_reference_t<decltype(field)>> caster;
-    if (!caster.load(PyTuple_GET_ITEM(source.ptr(), static_cast<Py_ssize_t>(i)), true))
-      return false;
+    if (!caster.load(PyTuple_GET_ITEM(source.ptr(), i), true)) return false;
     field = py::detail::cast_op<std::remove_reference_t<decltype(field)>>(caster);
     return true;
   };
-  size_t i = 0;
+  Py_ssize_t i = 0;
   return std::apply([&](auto&... field) { return (load(field, i++) && ...); }, fields);
 }
 
@@ -222,8 +227,9 @@ namespace pybind11::detail {
     }                                                                                             \
   };
 GG_TUPLE_CASTER(GemmEpilogue,
-                "tuple[ArrayLike | None, ArrayLike | None, ArrayLike | None, float, float, str]",
-                s.scale, s.bias, s.residual, s.alpha, s.beta, s.act)
+                "tuple[ArrayLike | None, ArrayLike | None, ArrayLike | None, float, float, str, "
+                "ArrayLike | None]",
+                s.scale, s.bias, s.residual, s.alpha, s.beta, s.act, s.row_scale)
 GG_TUPLE_CASTER(ConvWindow, "tuple[Sequence[int], Sequence[int], Sequence[int], int]", s.stride,
                 s.padding, s.dilation, s.groups)
 GG_TUPLE_CASTER(PoolWindow, "tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]",

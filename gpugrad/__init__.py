@@ -72,6 +72,8 @@ from .draws import normal, rand, rand_like, randint, randint_like, randn, randn_
 from .dtype import (
     as_dtype,
     bfloat16,
+    float8_e4m3fn,
+    float8_e5m2,
     float16,
     float32,
     float64,
@@ -98,6 +100,7 @@ from .memory_format import (
     preserve_format,
 )
 from .ops import *  # noqa: F403
+from .ops.quantised import _int_mm
 from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from .ranges import arange, eye, linspace, logspace, tril_indices, triu_indices
 from .tensor import Tensor, is_tensor, numel

@@ -13,8 +13,8 @@ from .errors import ArgumentError, DTypeError
 
 
 def check_dtype(name: str, dtype: Any) -> None:
-    """Raise DTypeError for a NumPy dtype that is not one of the ten."""
-    if dtype not in dtypes.DTYPES:
+    """Raise DTypeError for a NumPy dtype that is none of ours."""
+    if dtype not in dtypes.STORED:
         raise DTypeError(f"{name}: dtype {dtype} is not supported; legal are {dtypes.names()}.")
 
 

@@ -62,9 +62,18 @@ def add_pretrain(commands: _Parsers[argparse.ArgumentParser]) -> None:
     bert.add_argument(
         "--corpus",
         dest="data",
-        metavar="FILE",
+        metavar="NAME|FILE",
         required=True,
-        help="a text file, or wikitext2 (its folder by --root or GPUGRAD_DATA)",
+        help="a text file, wikitext2, or texts that are each a document: those to train on of imdb "
+        "or sst2 (labels are not used), or a .csv, .tsv or .jsonl file (folder of named ones by "
+        "--root or GPUGRAD_DATA)",
+    )
+    bert.add_argument("--text-column", metavar="NAME", help="column of a table's texts")
+    bert.add_argument(
+        "--pretrained",
+        metavar="DIR",
+        help="go on from this model, by its tokenizer, as on a task's own texts before "
+        "fine-tuning; writes adapted-bert (default: a new model)",
     )
 
 

@@ -61,8 +61,14 @@ def _array(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
         wanted = dtypes.as_dtype(dtype)
         if array.dtype.kind not in "biufV" or (array.dtype.kind == "V" and wanted != array.dtype):
             check_dtype("tensor", array.dtype)
+        if array.dtype == wanted:
+            return array
         with np.errstate(all="ignore"):
-            return array.astype(wanted, copy=False)
+            return (
+                dtypes.to_float8(array, wanted)
+                if dtypes.is_float8(wanted)
+                else array.astype(wanted)
+            )
     native = array.dtype.newbyteorder("=")
     check_dtype("tensor", native)
     return array.astype(native, copy=False)

@@ -8,8 +8,8 @@
     GPUGRAD_DEBUG=3  also checks: an error of the device names the kernel it came from, and in the
                      main thread the first NaN names its operation (`detect_nan`)
 
-From 1 on each kernel takes some microseconds more on the host. A captured step's replays are not
-seen: there the host calls no kernels. README lists all variables that gpugrad reads.
+From 1 on each kernel takes some microseconds more on the host. A captured step's replay is one
+kernel, "graph": there the host calls no other. README lists all variables that gpugrad reads.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def _shown(tensor: Tensor) -> tuple[np.ndarray[Any, Any], bool]:
         return np.concatenate([parts(each, axis + 1) for each in both], axis)
 
     values = parts(array, 0)
-    if values.dtype in (dtypes.bfloat16, dtypes.float16):
+    if values.dtype in (dtypes.bfloat16, dtypes.float16, *dtypes.FLOAT8):
         values = values.astype(np.float32)
     return values, summarised
 

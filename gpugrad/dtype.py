@@ -1,7 +1,8 @@
-"""The ten dtypes, and PyTorch's rules for mixing them.
+"""The ten dtypes that are computed with, two that are only stored, and PyTorch's rules for mixing.
 
-A dtype is a NumPy dtype object; bfloat16 is the one of ``ml_dtypes``. `promote` is PyTorch's table
-for two dtypes, `result_type` its category rule for arrays, 0-d arrays and Python numbers.
+A dtype is a NumPy dtype object; bfloat16 and the 8-bit floats are those of ``ml_dtypes``. `promote`
+is PyTorch's table for two dtypes, `result_type` its category rule for arrays, 0-d arrays and Python
+numbers.
 """
 
 from __future__ import annotations
@@ -27,18 +28,28 @@ bfloat16: DType = np.dtype(ml_dtypes.bfloat16)
 float32: DType = np.dtype(np.float32)
 float64: DType = np.dtype(np.float64)
 
+float8_e4m3fn: DType = np.dtype(ml_dtypes.float8_e4m3fn)
+float8_e5m2: DType = np.dtype(ml_dtypes.float8_e5m2)
+
 DTYPES: tuple[DType, ...] = (
     bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64,
 )  # fmt: skip
-"""Every supported dtype, in the order of csrc/core/array.h."""
+"""Every dtype that is computed with, in the order of csrc/core/array.h."""
+
+FLOAT8 = (float8_e4m3fn, float8_e5m2)
+"""Dtypes that are stored, moved, cast, and multiplied by ``nn.functional.scaled_mm``."""
+
+STORED = (*DTYPES, *FLOAT8)
+"""Every dtype that a tensor may have."""
 
 _FLOATING = frozenset((float16, bfloat16, float32, float64))
 _HALVES = frozenset((float16, bfloat16))
-_SPELLINGS: dict[Any, DType] = {d.name: d for d in DTYPES} | {
+_FLOAT8 = frozenset(FLOAT8)
+_SPELLINGS: dict[Any, DType] = {d.name: d for d in STORED} | {
     "half": float16, "float": float32, "double": float64, "short": int16, "int": int32,
     "long": int64, builtins.bool: bool_, builtins.int: int64,
 }  # fmt: skip
-_SPELLINGS.update({spec: d for d in DTYPES for spec in (d, d.type)})
+_SPELLINGS.update({spec: d for d in STORED for spec in (d, d.type)})
 
 _default: DType = float32
 
@@ -68,12 +79,40 @@ def name(dtype: DType) -> str:
 
 def names() -> str:
     """All names in one line, for error texts."""
-    return ", ".join(d.name for d in DTYPES)
+    return ", ".join(d.name for d in STORED)
 
 
 def is_floating(dtype: DType) -> builtins.bool:
-    """True for float16, bfloat16, float32 and float64."""
+    """True for the floating dtypes that are computed with: float16, bfloat16, float32, float64."""
     return dtype in _FLOATING
+
+
+def is_float8(dtype: DType) -> builtins.bool:
+    """True for the 8-bit floats, which are stored and not computed with."""
+    return dtype in _FLOAT8
+
+
+def is_floating_point(dtype: DType) -> builtins.bool:
+    """True for `is_floating` and `is_float8`: dtypes that carry gradients, as in PyTorch."""
+    return dtype in _FLOATING or dtype in _FLOAT8
+
+
+def unsupported(name: str, dtype: DType) -> DTypeError:
+    """The error of operation `name`, which does not exist for an 8-bit float."""
+    return DTypeError(
+        f"{name}: not implemented for {dtype.name}, which is a dtype to store in.\n"
+        "  Convert first: x.to(gg.bfloat16) or x.float(). Matrices of it are multiplied by "
+        "gg.nn.functional.scaled_mm."
+    )
+
+
+def to_float8(values: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:
+    """Numbers in an 8-bit float, by way of float32, to nearest even. As PyTorch's, float8_e4m3fn
+    overflows to 448 (from infinity too), float8_e5m2 to infinity."""
+    wide = values.astype(np.float32)
+    if dtype == float8_e4m3fn:
+        wide = np.clip(wide, -448, 448)  # ml_dtypes would give NaN; NaN stays
+    return wide.astype(dtype)
 
 
 def is_half(dtype: DType) -> builtins.bool:
@@ -88,7 +127,7 @@ def accumulation(dtype: DType) -> DType:
 
 _ACCUMULATION: dict[DType, DType] = {
     d: int64 if d not in _FLOATING else float64 if d == float64 else float32 for d in DTYPES
-}
+} | dict.fromkeys(FLOAT8, float32)
 
 
 def sum_dtype(dtype: DType) -> DType:
@@ -105,7 +144,7 @@ def set_default_dtype(dtype: Any) -> None:
     """Set the dtype of new tensors made from Python floats. Raises DTypeError if not floating."""
     global _default
     chosen = as_dtype(dtype)
-    if not is_floating(chosen):
+    if chosen not in _FLOATING:
         raise DTypeError(f"set_default_dtype({name(chosen)}): only floating dtypes are supported.")
     if chosen != _default:
         _default = chosen
@@ -128,16 +167,22 @@ def _promote(a: DType, b: DType) -> DType:
 
 _PROMOTE: dict[tuple[DType, DType], DType] = {
     (a, b): _promote(a, b) for a in DTYPES for b in DTYPES
-}
+} | {(a, a): a for a in FLOAT8}
 
 
 def promote(a: DType, b: DType) -> DType:
     """The smallest dtype that PyTorch gives to a mix of two: ``torch.promote_types``.
 
     bool < integers < floating. Integers never widen a float. float16 with bfloat16 is float32,
-    uint8 with int8 is int16.
+    uint8 with int8 is int16. Raises DTypeError for an 8-bit float with another dtype.
     """
-    return _PROMOTE[a, b]
+    found = _PROMOTE.get((a, b))
+    if found is None:
+        raise DTypeError(
+            f"{a.name} and {b.name} have no common dtype: 8-bit floats are not promoted.\n"
+            "  Convert one of them first, with .to(dtype)."
+        )
+    return found
 
 
 _NUMBERS = (builtins.bool, builtins.int, builtins.float, np.generic)
@@ -189,8 +234,8 @@ def _combine_categories(higher: DType | None, lower: DType | None) -> DType | No
     """`higher` decides, unless `lower` is of a higher category; then their promotion."""
     if higher is None or lower is None:
         return lower if higher is None else higher
-    if is_floating(higher):
+    if is_floating_point(higher):
         return higher
-    if higher == bool_ or is_floating(lower):
+    if higher == bool_ or is_floating_point(lower):
         return promote(higher, lower)
     return higher

@@ -6,6 +6,7 @@ names, dtypes and shapes, then the bytes. Nothing in a file can run code.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -19,9 +20,11 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from .dtype import float8_e4m3fn, float8_e5m2
 from .errors import DataError
 
-CODES = ("BOOL", "U8", "I8", "I16", "I32", "I64", "F16", "BF16", "F32", "F64")
+FLOAT8 = {"F8_E4M3": float8_e4m3fn, "F8_E5M2": float8_e5m2}  # the package writes, and reads not
+CODES = ("BOOL", "U8", "I8", "I16", "I32", "I64", "F16", "BF16", "F32", "F64", *FLOAT8)
 FOREIGN = {  # first bytes -> what begins with them
     b"PK\x03\x04": "a zip archive (perhaps saved by torch.save or np.savez)",
     b"\x80": "a Python pickle, which can run any code when read and so is refused",
@@ -79,9 +82,14 @@ def read(path: Path) -> tuple[Arrays, dict[str, str]]:
             first = start.read(16)
         with safe_open(path, framework="np") as file:
             names = file.keys()
-            for name in names:
-                _check_dtype(path, name, file.get_slice(name).get_dtype())
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+            codes = {name: file.get_slice(name).get_dtype() for name in names}
+            for name, code in codes.items():
+                _check_dtype(path, name, code)
+            arrays = {n: file.get_tensor(n) for n, code in codes.items() if code not in FLOAT8}
+            metadata = file.metadata() or {}
+        if len(arrays) < len(codes):
+            arrays |= _float8_tensors(path)
+        return {name: arrays[name] for name in codes}, metadata
     except FileNotFoundError:
         raise DataError(f"load({str(path)!r}): there is no such file.{_similar(path)}") from None
     except OSError as error:
@@ -89,6 +97,23 @@ def read(path: Path) -> tuple[Arrays, dict[str, str]]:
         raise DataError(f"load({str(path)!r}): cannot read it: {reason}.") from error
     except SafetensorError as error:
         raise _explained(path, first, str(error)) from None
+
+
+def _float8_tensors(path: Path) -> Arrays:
+    """The 8-bit floats of a file that the package has found to be sound."""
+    found: Arrays = {}
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header.pop("__metadata__", None)
+        for name, entry in header.items():
+            dtype = FLOAT8.get(entry.get("dtype"))
+            if dtype is not None:
+                begin, end = entry["data_offsets"]
+                file.seek(8 + size + begin)
+                found[name] = np.frombuffer(bytearray(file.read(end - begin)), dtype)
+                found[name] = found[name].reshape(entry["shape"])
+    return found
 
 
 def _check_dtype(path: Path, name: str, code: str) -> None:

@@ -148,8 +148,8 @@ class Tensor(TensorMethods, engine.TensorBase):
         return lies(self.data, memory_format)
 
     def is_floating_point(self) -> bool:
-        """True for float16, bfloat16, float32 and float64."""
-        return dtypes.is_floating(self.dtype)
+        """True for float16, bfloat16, float32, float64 and the 8-bit floats."""
+        return dtypes.is_floating_point(self.dtype)
 
     @property
     def is_cuda(self) -> bool:
@@ -170,7 +170,7 @@ class Tensor(TensorMethods, engine.TensorBase):
                 "requires_grad can only be set to False on leaf tensors.\n"
                 "  Use detach() for the same values without history."
             )
-        if value and not dtypes.is_floating(self.dtype):
+        if value and not self.is_floating_point():
             raise DTypeError(
                 f"only floating tensors can require gradients; this one is {self.dtype.name}."
             )
@@ -236,12 +236,13 @@ class Tensor(TensorMethods, engine.TensorBase):
                 "  Use tolist() or numpy() for several."
             )
         value = self.backend.to_numpy(self.data).reshape(())[()]
-        return float(value) if dtypes.is_floating(self.dtype) else value.item()
+        return float(value) if self.is_floating_point() else value.item()
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers; a number for a 0-d tensor."""
         values = self.backend.to_numpy(self.data)
-        return (values.astype(np.float32) if values.dtype == dtypes.bfloat16 else values).tolist()
+        foreign = values.dtype in (dtypes.bfloat16, *dtypes.FLOAT8)  # whose items are no floats
+        return (values.astype(np.float32) if foreign else values).tolist()
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The values as a NumPy array: the same memory on cpu and sim, a copy from a GPU.

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_gpu import FakeEvent, FakeGpu
 
 from gpugrad import backends
 from gpugrad.backends import cuda, native
@@ -144,6 +145,7 @@ class FakeCupy:
                 getDeviceCount=lambda: 1,
                 CUDARuntimeError=CudaRuntimeError,
                 memGetInfo=lambda: (1 << 30, 1 << 31),
+                getDeviceProperties=lambda index: {"name": b"NVIDIA H200"},
             ),
             Device=lambda index: self.gpu,
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
@@ -154,6 +156,9 @@ class FakeCupy:
             MemoryPointer=lambda memory, offset: SimpleNamespace(mem=memory),
             get_allocator=lambda: self.allocators[-1],
             using_allocator=self.using_allocator,
+            Event=FakeEvent,
+            get_elapsed_time=lambda first, last: 1e3 * max(last.at - first.at, 1e-9),
+            nvtx=SimpleNamespace(RangePush=lambda name: None, RangePop=lambda: None),
         )
 
     def from_driver(self, size: int) -> Block:
@@ -206,6 +211,7 @@ class FakeCupy:
 
 class Gpu:
     compute_capability = "90"
+    attributes = FakeGpu.attributes
 
     def __init__(self, cupy: FakeCupy) -> None:
         self.cupy = cupy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 import gpugrad as gg
 from gpugrad import nn
-from gpugrad.autograd import Function, gradcheck, gradgradcheck
+from gpugrad.autograd import Function, anomaly, gradcheck, gradgradcheck
 from gpugrad.errors import GradcheckError, NonFiniteError
 
 
@@ -102,6 +103,46 @@ def test_as_decorator_and_switch() -> None:
         x.log()
     gg.autograd.set_detect_anomaly(False)
     assert not gg.is_anomaly_enabled()
+
+
+def test_operations_are_looked_at_only_while_a_thread_watches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[str] = []
+    inspected = anomaly._inspected
+    monkeypatch.setattr(
+        anomaly,
+        "_inspected",
+        lambda node, *rest: (looked.append(type(node).__name__), inspected(node, *rest))[1],
+    )
+
+    def seen() -> bool:
+        """By the next operation."""
+        looked.clear()
+        gg.ones(2) + 1
+        return bool(looked)
+
+    def watch_too() -> None:
+        with gg.autograd.detect_nan():
+            inner.append(seen())
+
+    inner: list[bool] = []
+    assert not seen()
+    with gg.autograd.detect_nan():
+        assert seen()
+        thread = threading.Thread(target=watch_too)
+        thread.start(), thread.join()
+        with gg.autograd.detect_nan():
+            assert seen()
+        assert seen() and inner == [True]
+    assert not seen()
+    gg.autograd.set_detect_anomaly(True), gg.autograd.set_detect_anomaly(True)
+    assert seen()
+    gg.autograd.set_detect_anomaly(False)
+    assert not seen()
+    with pytest.raises(NonFiniteError), gg.autograd.detect_nan():
+        gg.zeros(2).log() * 0.0
+    assert not seen()
 
 
 def test_errors_in_backward_tell_the_line_of_the_call() -> None:

@@ -33,6 +33,25 @@ def test_one_launch(machine: graph_machine.FakeCupy) -> None:
     assert len(calls) == 3 and machine.launched == 4
 
 
+def test_a_profile_sees_replays(machine: graph_machine.FakeCupy) -> None:
+    """One event for the kernels of the graph, under the step's name."""
+    model = network("cuda")
+
+    @gg.capture
+    def step(x: gg.Tensor) -> gg.Tensor:
+        return model(x).sum()
+
+    data = [x for x, _ in batches("cuda")]
+    for x in data[:3]:
+        step(x)
+    with gg.profile() as p:
+        for x in data[3:]:
+            step(x)
+    (replays,) = [a for a in p.key_averages() if a.key.startswith("graph")]
+    assert replays.key == "graph step" and replays.count == 3 and replays.seconds > 0
+    assert not any("gemm" in event.kernel for event in p.events())
+
+
 def test_memory_is_kept(machine: graph_machine.FakeCupy) -> None:
     """What the graph reads stays alive and is given to nobody else."""
     parts = [gg.full((64,), float(i), device="cuda") for i in range(3)]

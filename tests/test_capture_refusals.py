@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,21 @@ import gpugrad as gg
 from gpugrad import backends, nn, optim
 from gpugrad.errors import ArgumentError, CaptureError
 from gpugrad.graphs import Captured
+from gpugrad.graphs.reads import _RefusedReads
+from gpugrad.graphs.record import Observation
 from gpugrad.nn import functional as F
 
 
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return opened(request.param, monkeypatch)
+
+
+def replaced(backend: backends.Backend) -> set[str]:
+    """What a recording has left of what it puts in place of a backend's methods."""
+    left = vars(backend).keys() & {"to_numpy", "synchronize", "synchronous"}
+    asked = inspect.getattr_static(type(backend), "synchronous")
+    return left if isinstance(asked, bool) else left | {"synchronous"}
 
 
 READS: dict[str, Callable[[gg.Tensor], Any]] = {
@@ -49,7 +59,7 @@ def test_host_reads(device: str, name: str) -> None:
     assert f"{name}() reads from the device, at {__file__}:{line}:\n    " in str(caught.value)
     assert "Return the tensor from the step" in str(caught.value)
     backend = backends.get(device)
-    assert not vars(backend).keys() & {"to_numpy", "synchronize", "synchronous"}
+    assert not replaced(backend)
     assert x.sum().item() == 3.0
 
 
@@ -137,8 +147,51 @@ def test_steps_in_several_threads(before: int) -> None:
     threads[0].start()
     assert started.wait(10) and steps[0](x).tolist() == [3.0, 3.0]
     threads[0].join(10)
-    assert not vars(backends.get("cpu")).keys() & {"to_numpy", "synchronize", "synchronous"}
+    assert not replaced(backends.get("cpu"))
     assert nn.Module.__call__ is call
+
+
+def while_another_records(work: Callable[[], None]) -> None:
+    """`work` in this thread, while a step of another is being recorded."""
+    began, over = threading.Event(), threading.Event()
+
+    def step(x: gg.Tensor) -> gg.Tensor:
+        if len(calls) == 2:
+            began.set()
+            assert over.wait(10)
+        calls.append(1)
+        return x + 1
+
+    calls: list[int] = []
+    captured, x = gg.capture(step, warm_up=2), gg.ones(2)
+    thread = threading.Thread(target=lambda: [captured(x) for _ in range(3)])
+    thread.start()
+    assert began.wait(10)
+    try:
+        work()
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_checks_of_values_in_other_threads() -> None:
+    def work() -> None:
+        with pytest.raises(ArgumentError, match="normal"):
+            gg.normal(0.0, gg.tensor([1.0, -1.0]))
+
+    while_another_records(work)
+    assert not replaced(backends.get("cpu"))
+
+
+def test_reads_of_steps_that_only_warm_up_in_other_threads() -> None:
+    """Whose kernels run, and are not recorded."""
+    observed = Observation("step", backends.get("cpu"))
+
+    def work() -> None:
+        with observed.running():
+            assert gg.ones(2).sum().item() == 2.0
+
+    while_another_records(work)
 
 
 def test_several_shapes(device: str) -> None:
@@ -310,3 +363,28 @@ def test_debug_compares_the_state(device: str) -> None:
         step(*batch)
     with pytest.raises(CaptureError, match=r"Sequential.0.weight \(8, 6\) differs in"):
         step(*data[3])
+
+
+class Asked:
+    """As much of a backend as reads are refused on; each has an answer of its own."""
+
+    def __init__(self, waits: bool) -> None:
+        self.waits, self.kernels = waits, SimpleNamespace(nonzero=None)
+
+    @property
+    def synchronous(self) -> bool:
+        return self.waits
+
+    def to_numpy(self) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+
+def test_backends_of_one_class_answer_for_themselves() -> None:
+    asked: list[Any] = [Asked(True), Asked(False)]
+    usual, refused = Asked.__dict__["synchronous"], _RefusedReads()
+    for backend in asked:
+        refused._replace(backend)
+    assert [backend.synchronous for backend in asked] == [True, False]
+    refused._back.close()
+    assert Asked.__dict__["synchronous"] is usual

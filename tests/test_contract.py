@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from gpugrad import backends
-from gpugrad.backends import reference
+from gpugrad.backends import native, reference
 from gpugrad.backends.base import COMPARISONS, OPERATIONS, PREDICATES, Kernels
 from gpugrad.device import Device
-from gpugrad.errors import ArgumentError, DeviceError, IndexOutOfRangeError
+from gpugrad.dtype import float8_e5m2
+from gpugrad.errors import ArgumentError, DeviceError, DTypeError, IndexOutOfRangeError
 
 ROOT = Path(__file__).parents[1]
 OPS_H = "\n".join(p.read_text() for p in sorted((ROOT / "csrc/ops").glob("*.h")))
@@ -69,7 +70,7 @@ def test_native_module_has_every_operation(kind: str) -> None:
     if kind == "cpu":
         extra |= {"own_numpy_memory", "keep_memory", "kept_memory"}
         extra |= {"sum_of", "sum_of_workspace"}
-        extra |= {"memory_counts", "reset_memory_peaks"}
+        extra |= {"memory_counts", "reset_memory_peaks", "usable_cpus"}
     assert {n for n in dir(module) if not n.startswith("_")} == declared(text) | extra
     assert module.built_for() == kind or kind == "cuda"
 
@@ -124,6 +125,23 @@ def test_native_refusals_are_gpugrad_errors() -> None:
         sim.unary("sqrt", np.ones(3, np.int32))
     with pytest.raises(ValueError, match=r"\(2,\).*\(3,\).*broadcast"):
         sim.binary("add", np.ones(2, np.float32), np.ones(3, np.float32))
+
+
+def test_native_refusals_of_8_bit_floats() -> None:
+    """That an operation has none is said in one way; what else the module refuses is its text."""
+    x = np.ones(3, float8_e5m2)
+    with pytest.raises(DTypeError, match=r"^exp: not implemented for float8_e5m2"):
+        backends.get("sim").kernels.unary("exp", x)
+
+    def sort(*args: object) -> None:
+        raise ValueError(text)
+
+    text = "sort: y must have the shape of x, got float8_e5m2 (2,)"
+    with pytest.raises(ArgumentError, match=re.escape(text)):
+        native.run(sort, 0, (x, x[:2]))
+    text = "dispatch_number: expected an integer dtype, got float8_e5m2"
+    with pytest.raises(DTypeError, match=r"^sort: not implemented for float8_e5m2"):
+        native.run(sort, 0, (x, x))
 
 
 def test_a_flag_names_the_operation_and_is_cleared() -> None:

@@ -172,3 +172,34 @@ def test_the_summary_tells() -> None:
     x = gg.ones(MEGABYTE)
     del x
     assert "kept free  4.0 MiB in 1 blocks" in gg.cuda.memory_summary("cpu")
+
+
+def test_small_arrays_of_other_threads_are_counted() -> None:
+    """To the byte, while the threads live and afterwards, whoever frees them."""
+    made, over = threading.Barrier(4), threading.Event()
+    held: list[np.ndarray] = []
+
+    def work() -> None:
+        cpu_native.module.own_numpy_memory()
+        held.extend(np.empty(3000, np.uint8) for _ in range(5))
+        made.wait(10)
+        over.wait(10)
+
+    def now() -> tuple[int, int]:
+        counts = cpu_native.module.memory_counts()
+        return counts[0], counts[4]
+
+    before = now()
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    made.wait(10)
+    assert now()[1] == before[1] + 15
+    assert 15 * 3000 <= now()[0] - before[0] <= 15 * 3100  # malloc's blocks are a bit larger
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert now()[1] == before[1] + 15
+    held.clear()
+    assert now() == before
+    assert cpu_native.module.memory_counts()[1] >= before[0]

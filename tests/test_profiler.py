@@ -20,7 +20,7 @@ from gpugrad.backends import cuda
 from gpugrad.backends.peaks import Peaks
 from gpugrad.cli import build_parser
 from gpugrad.errors import ArgumentError, DeviceError
-from gpugrad.profiler import emit_nvtx, profile, record_function, schedule
+from gpugrad.profiler import emit_nvtx, profile, record_function, schedule, watching
 from gpugrad.train.job import Options
 from gpugrad.train.profiling import Profile
 from gpugrad.train.trainer import Trainer
@@ -364,3 +364,20 @@ def test_training_hook_on_the_command_line() -> None:
                  for rest in ([], ["--profile"], ["--profile", "trace.json"])]  # fmt: skip
         assert given == [None, "", "trace.json"]
     assert Options("mlp", profile="").profile == ""
+
+
+def test_who_listens_later_hears_nothing_of_a_replay_under_way() -> None:
+    class Heard(watching.Listener):
+        def __init__(self) -> None:
+            self.events: list[str] = []
+
+        def on_kernel(self, event: watching.Event) -> None:
+            self.events.append(event.kernel)
+
+    early, late = Heard(), Heard()
+    watching.listen(early)
+    try:
+        watching.watched_replay(backends.get("cpu"), "step", lambda: watching.listen(late))
+    finally:
+        watching.unlisten(early), watching.unlisten(late)
+    assert early.events == ["graph"] and not late.events

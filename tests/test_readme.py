@@ -38,6 +38,11 @@ def test_speed_table(tmp_path: Path) -> None:
     last = performance.table(performance.results(tmp_path)).splitlines()[-1]
     assert last == "| A GPU (abc) | rows | PyTorch | 1.00 | 2 | 1 | 1 | softmax 0.25, copy 4.00 |"
     assert performance.table([]) == "Nothing has been measured."
+    assert performance.reached(tmp_path) == ""
+    (tmp_path / "gpu" / "rows.json").write_text(json.dumps(found | {"device": "cuda"}))
+    goals = performance.reached(tmp_path).splitlines()
+    assert goals[1] == "Goals on A GPU (abc):"
+    assert goals[-1].startswith("| GPT-2 124M") and goals[-1].endswith("| - | not measured |")
 
 
 def test_example_runs(capsys) -> None:

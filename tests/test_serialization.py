@@ -217,7 +217,7 @@ def with_header(path: Path, entries: Any, body: bytes) -> Path:
         ({"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}, "damaged: .*offset.* `w`"),
         ({"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "truncated, or too long"),
         ({"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}, "truncated, or too long"),
-        ({"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}, "'w' has dtype F8_E4M3"),
+        ({"dtype": "F8_E8M0", "shape": [8], "data_offsets": [0, 8]}, "'w' has dtype F8_E8M0"),
         ({"dtype": "U32", "shape": [2], "data_offsets": [0, 8]}, "'w' has dtype U32"),
         ({"dtype": "F4", "shape": [16], "data_offsets": [0, 8]}, "'w' has dtype F4"),
         (7, "damaged: .*invalid type"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -381,3 +382,13 @@ def test_size_zero_everywhere() -> None:
     y = (x @ gg.ones(3, 2)).relu().softmax(1).sum() + x.mT.reshape(0).exp().prod()
     y.backward()
     assert x.grad is not None and x.grad.shape == (0, 3) and y.item() == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(16777217, gg.int64), (True, gg.bool), (0.1, gg.float64), (2.5, gg.bfloat16)],
+)
+def test_lists_of_arrays_that_were_pickled(value: Any, dtype: Any) -> None:
+    """Whose dtypes are others than NumPy's own, and equal."""
+    x = gg.from_numpy(pickle.loads(pickle.dumps(np.array([value], dtype))))
+    assert x.tolist() == [value] and type(x.tolist()[0]) is type(value)

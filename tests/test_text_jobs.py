@@ -1,5 +1,4 @@
-"""The jobs on text, by the command line, on small texts: train, pretrain, finetune, predict,
-generate."""
+"""The jobs on text, by the command line, on small texts: train, predict, generate."""
 
 from __future__ import annotations
 
@@ -10,43 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from text_files import corpus, write_imdb, write_sst2, write_table
+from text_commands import ACCURACY, Capture, error_of, in_tmp, run  # noqa: F401 (a fixture)
+from text_files import write_imdb, write_sst2, write_table
 
-import gpugrad as gg
-from gpugrad import cli, models
+from gpugrad import models
 from gpugrad.errors import ArgumentError
 from gpugrad.text import AutoTokenizer, tiny_shakespeare
 from gpugrad.train.checkpoint import Checkpoint
 from gpugrad.train.generate import generate
 from gpugrad.train.predict_text import predict_text
 
-Capture = pytest.CaptureFixture[str]
-ACCURACY = re.compile(r"test accuracy (\d{1,3}\.\d\d) %")
 SCORES = re.compile(r"precision [01]\.\d{4}  recall [01]\.\d{4}  F1 [01]\.\d{4}")
-
-
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files named without a folder go to a temporary one."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("GPUGRAD_TRACEBACK", raising=False)
-    monkeypatch.delenv("GPUGRAD_DATA", raising=False)
-
-
-def run(*arguments: str) -> int:
-    """The exit status of a command in this process."""
-    try:
-        return cli.main([*arguments, "--device", "cpu"])
-    except SystemExit as stop:  # argparse
-        return int(stop.code or 0)
-
-
-def error_of(capsys: Capture, *arguments: str) -> str:
-    """What a command that fails with status 2 says; it must not be a traceback."""
-    assert run(*arguments) == 2
-    text = capsys.readouterr().err
-    assert "Traceback" not in text and "gpugrad" in text
-    return text
 
 
 # ---- sentiment -------------------------------------------------------------------------------
@@ -314,66 +287,3 @@ def test_language_models_that_cannot_be(tmp_path: Path, capsys: Capture) -> None
         assert text in error_of(capsys, "generate", *options)
     with pytest.raises(ArgumentError, match="tokens = 0, temperature = 1, top_k = 0, top_p = 1"):
         generate("m", "a", tokens=0)
-
-
-# ---- BERT ------------------------------------------------------------------------------------
-
-TINY = ("--config", "hidden_size=32", "--config", "intermediate_size=64", "--max-length", "64")
-
-
-def test_pretrain_and_finetune(tmp_path: Path, capsys: Capture) -> None:
-    (tmp_path / "corpus.txt").write_text(corpus(80), encoding="utf-8")
-    write_table(tmp_path / "a.csv", 400)
-    options = ("--corpus", "corpus.txt", "--epochs", "6", "--lr", "0.005", *TINY)
-    assert run("pretrain", "bert", *options) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert re.match(r"pre-training bert \(\d+ parameters\) on cpu, \d+ pairs of \d+ tok", lines[0])
-    losses = [float(re.findall(r"masked loss (\d\.\d+)", line)[0]) for line in lines[1:7]]
-    assert losses[-1] < losses[0] - 0.5
-    assert lines[7] == "model saved to pretrained-bert"
-    assert re.fullmatch(
-        r"masked-language loss \d\.\d{4}  next-sentence accuracy \d+\.\d\d %", lines[8]
-    )
-    config = json.loads(Path("pretrained-bert", "config.json").read_text())
-    assert config["architectures"] == ["BertForPreTraining"] and config["model_type"] == "bert"
-    common = ("finetune", "bert", "--data", "a.csv", "--epochs", "4", "--batch-size", "8")
-    common += ("--lr", "0.003")
-    assert run(*common) == 0
-    out = capsys.readouterr().out
-    assert out.startswith("parameters of pretrained-bert, with a new head for 2 classes\n")
-    assert float(ACCURACY.findall(out)[-1]) > 90
-    saved = json.loads(Path("finetuned-bert", "training.json").read_text())["options"]
-    assert saved["max_length"] == 64 and saved["pretrained"] == "pretrained-bert"
-    assert predict_text("the film is superb .", "finetuned-bert", "cpu")[0][0] == "pos"
-    assert run(*common, "--from-scratch", "--output", "scratch") == 0
-    assert "parameters of" not in capsys.readouterr().out.splitlines()[0]
-    before, after = (
-        models.BertModel.from_pretrained(folder) for folder in ("pretrained-bert", "scratch")
-    )
-    same = before.state_dict()["embeddings.word_embeddings.weight"]
-    other = after.state_dict()["embeddings.word_embeddings.weight"]
-    assert same.shape == other.shape and not gg.allclose(same, other, atol=0.01)
-
-
-def test_bert_that_cannot_be(tmp_path: Path, capsys: Capture) -> None:
-    (tmp_path / "few.txt").write_text("One sentence here.\n\nAnother one there.\n")
-    (tmp_path / "many.txt").write_text(corpus(80), encoding="utf-8")
-    (tmp_path / "empty.txt").write_text("")
-    write_table(tmp_path / "a.csv", 40)
-    models.BertConfig(max_position_embeddings=32).save_pretrained("own")
-    own = ("--pretrained", "own")
-    cases = [
-        (("pretrain", "bert", "--corpus", "none.txt"), "none.txt: there is no such file.\n  --cor"),
-        (("pretrain", "bert", "--corpus", "few.txt"), "few.txt: has fewer than 40 documents"),
-        (("pretrain", "bert", "--corpus", "empty.txt"), "empty.txt: the file is empty"),
-        (("pretrain", "bert"), "required: --corpus"),
-        (("pretrain", "bert", "--corpus", "many.txt", "--tokenizer", "bpe"), "has no cls_token"),
-        (("finetune", "bert", "--data", "a.csv"), "pretrained-bert"),
-        (("finetune", "bert", "--data", "a.csv", *own, "--output", "own"), "would be lost"),
-        (
-            ("finetune", "bert", "--data", "a.csv", *own, "--max-length", "99"),
-            "own has 32 positions",
-        ),
-    ]
-    for options, text in cases:
-        assert text in error_of(capsys, *options)

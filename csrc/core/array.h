@@ -3,25 +3,34 @@
 
 #include <cstdint>
 
+#include "device/qualifiers.h"
+
 namespace gg {
 
-enum class DType : int8_t { boolean, u8, i8, i16, i32, i64, f16, bf16, f32, f64 };
+enum class DType : int8_t { boolean, u8, i8, i16, i32, i64, f16, bf16, f32, f64, f8e4m3, f8e5m2 };
 
-constexpr int kDTypes = 10;
+constexpr int kDTypes = 12;
 
 constexpr const char* dtype_name(DType t) {
-  constexpr const char* names[kDTypes] = {"bool",  "uint8",   "int8",     "int16",   "int32",
-                                          "int64", "float16", "bfloat16", "float32", "float64"};
+  constexpr const char* names[kDTypes] = {"bool",    "uint8",   "int8",          "int16",
+                                          "int32",   "int64",   "float16",       "bfloat16",
+                                          "float32", "float64", "float8_e4m3fn", "float8_e5m2"};
   return names[static_cast<int>(t)];
 }
 
 constexpr int dtype_size(DType t) {
-  constexpr int sizes[kDTypes] = {1, 1, 1, 2, 4, 8, 2, 2, 4, 8};
+  constexpr int sizes[kDTypes] = {1, 1, 1, 2, 4, 8, 2, 2, 4, 8, 1, 1};
   return sizes[static_cast<int>(t)];
 }
 
+/// What arithmetic is done in: float16, bfloat16, float32, float64.
 constexpr bool is_floating(DType t) {
-  return t >= DType::f16;
+  return t >= DType::f16 && t <= DType::f64;
+}
+
+/// Storage: copied, cast, and multiplied by gemm; nothing else computes with them.
+GG_HD constexpr bool is_float8(DType t) {
+  return t >= DType::f8e4m3;
 }
 
 /// NumPy's own limit is 64. Axes that can be walked as one are merged before a kernel sees them.

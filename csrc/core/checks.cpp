@@ -66,6 +66,11 @@ void check_floating(const char* op, const char* name, const Array& a) {
            " must be float16, bfloat16, float32 or float64, got ", a);
 }
 
+void check_not_float8(const char* op, const char* name, const Array& a) {
+  GG_CHECK(!a || !is_float8(a.dtype), op, "is not implemented for 8-bit floats, got ", name, " ", a,
+           "; cast to bfloat16 or float32 first");
+}
+
 void check_same_dtype(const char* op, const char* a_name, const Array& a, const char* b_name,
                       const Array& b) {
   GG_CHECK(a && b && a.dtype == b.dtype, op, a_name, " and ", b_name, " must have one dtype, got ",

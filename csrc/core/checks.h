@@ -110,6 +110,8 @@ inline bool broadcasts_to(const Array& a, const Array& y) {
 void check_present(const char* op, const char* name, const Array& a);
 void check_dtype(const char* op, const char* name, const Array& a, DType expected);
 void check_floating(const char* op, const char* name, const Array& a);
+/// Throws for 8-bit floats, which are moved, cast and multiplied by gemm, and that is all.
+void check_not_float8(const char* op, const char* name, const Array& a);
 void check_same_dtype(const char* op, const char* a_name, const Array& a, const char* b_name,
                       const Array& b);
 void check_same_shape(const char* op, const char* a_name, const Array& a, const char* b_name,
@@ -175,7 +177,7 @@ void dispatch_number(DType t, F&& f, const char* op = "dispatch_number") {
   }
 }
 
-/// The same over all ten dtypes.
+/// The same over all dtypes but the 8-bit floats, which nothing computes with.
 template <class F>
 void dispatch_all(DType t, F&& f) {
   if (t == DType::boolean) return f(Tag<bool>{});
@@ -183,7 +185,7 @@ void dispatch_all(DType t, F&& f) {
 }
 
 /// For operations that only move elements: the unsigned integer of the dtype's size, so that
-/// ten dtypes need four instances.
+/// twelve dtypes need four instances.
 template <class F>
 void dispatch_width(DType t, F&& f) {
   switch (dtype_size(t)) {

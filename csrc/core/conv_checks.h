@@ -56,6 +56,7 @@ inline void check_conv_epilogue(const char* op, const char* name, const Array& y
   GG_CHECK(!e.scale || (e.scale.ndim == 1 && e.scale.dtype == DType::f32 &&
                         (e.scale.shape[0] == n || e.scale.shape[0] == 1)),
            op, "scale must be float32 (1,) or (", n, ",), got ", e.scale);
+  GG_CHECK(!e.row_scale, op, "row_scale is for gemm, got ", e.row_scale);
   GG_CHECK(!e.residual || (e.residual.dtype == y.dtype && broadcasts_to(e.residual, y)), op,
            "residual must have the dtype of ", name, " and broadcast to ", name, " ", y, ", got ",
            e.residual);

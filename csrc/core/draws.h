@@ -206,6 +206,7 @@ void with_uniform(double low, double high, const Array& y, F draw) {
     });
     return;
   }
+  check_not_float8("uniform", "y", y);
   GG_CHECK(y.dtype != DType::boolean, "uniform", "y must not be bool; bernoulli draws truths");
   GG_CHECK(high - low <= 4294967296.0 && (high > low || y.size() == 0), "uniform",
            "integers need 0 < high - low <= 2^32, got ", low, " and ", high);
@@ -236,6 +237,7 @@ inline uint64_t bits_of_one(DType t) {
 template <class F>
 void with_bernoulli(const Operand& p, const Array& y, F draw) {
   check_present("bernoulli", "y", y);
+  check_not_float8("bernoulli", "y", y);
   uint32_t threshold = 0;
   if (p.is_scalar()) {
     const double number = p.scalar.as<double>();

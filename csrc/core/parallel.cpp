@@ -1,7 +1,6 @@
 #include "core/parallel.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <atomic>
@@ -13,20 +12,15 @@
 #include <thread>
 #include <vector>
 
+#include "core/cpus.h"
+
 namespace gg {
 namespace {
-
-int allowed_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1u, std::thread::hardware_concurrency());
-}
 
 int configured_threads() {
   const char* text = std::getenv("GPUGRAD_NUM_THREADS");
   const int asked = text ? std::atoi(text) : 0;
-  return std::min(asked > 0 ? asked : allowed_cpus(), 256);
+  return std::min(asked > 0 ? asked : usable_cpus(), 256);
 }
 
 constexpr int64_t kMaxShares = 64;
@@ -90,7 +84,7 @@ void spin_until(F done) {
 
 class Pool {
  public:
-  Pool() : workers_(configured_threads() - 1), spins_(workers_ > 0 && workers_ < allowed_cpus()) {}
+  Pool() : workers_(configured_threads() - 1), spins_(workers_ > 0 && workers_ < usable_cpus()) {}
 
   /// False if the pool is busy with another Python thread's loop.
   bool run(Loop& loop) {

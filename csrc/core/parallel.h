@@ -4,8 +4,8 @@
 // threads, so results that depend on the cut (partial sums) are the same on every machine. A loop
 // inside a loop, and a loop met while another Python thread holds the pool, runs inline.
 //
-// Threads: GPUGRAD_NUM_THREADS, default the CPUs this process may run on. They start on first use;
-// a forked child starts its own.
+// Threads: GPUGRAD_NUM_THREADS, default the CPUs this process may keep busy (cpus.h). They start on
+// first use; a forked child starts its own.
 #pragma once
 
 #include <cstdint>

@@ -164,6 +164,7 @@ inline Windows max_pool_windows(const char* op, const PoolWindow& w, const Array
                                 const Array& index) {
   check_same_dtype(op, "input", x, "output", y);
   GG_CHECK(x.dtype != DType::boolean, op, "not defined for bool");
+  check_not_float8(op, "input", x);
   const Windows windows = pool_windows(op, w, x, y);
   check_dtype(op, "index", index, windows.taps() <= 256 ? DType::u8 : DType::i32);
   check_same_shape(op, "index", index, "output", y);

@@ -2,7 +2,8 @@
 //
 // Elements of one dtype are moved as integers of their size: runs that lie alike as memory, and
 // transposes in tiles, of 8 by 8 in registers where an element has 4 bytes. Casts read a run in the
-// type that holds it exactly and write it from there, which rounds once.
+// type that holds it exactly and write it from there, which rounds once; to 8-bit floats by way of
+// float, as PyTorch rounds them.
 //
 // Bytes: x once, y once. Bound: memory.
 #include <algorithm>
@@ -159,7 +160,7 @@ void copy(Stream, const Array& x, const Array& y) {
     });
   }
   if (x.dtype == DType::f64) return cast<double>(layout, x, y);
-  if (is_floating(x.dtype)) return cast<float>(layout, x, y);
+  if (is_floating(x.dtype) || is_float8(x.dtype)) return cast<float>(layout, x, y);
   if (x.dtype == DType::i64) return cast<int64_t>(layout, x, y);
   cast<int32_t>(layout, x, y);
 }

@@ -169,7 +169,7 @@ enum Part {
 };
 const char* const kParts[] = {"tensor",  "mode",    "sequence", "accumulator", "pack",
                               "several", "inplace", "share",    "mixed",       "inspect"};
-PyObject* parts[std::size(kParts)];
+PyObject* parts[std::size(kParts)];  // None until connected; kInspect while nobody watches, too
 
 /// Attributes of Python's objects.
 enum Name { kData, kGrad, kKernels, kForward, kShape, kIsInplace, kMayShare };
@@ -177,10 +177,24 @@ const char* const kNames[] = {"data",  "grad",    "kernels",   "forward",
                               "shape", "inplace", "_may_share"};
 PyObject* names[std::size(kNames)];
 
-PyObject* connect(PyObject*, PyObject*, PyObject* given) {
+/// Its place in `parts`; null with an error set where there is no such part.
+PyObject** part_named(PyObject* name) {
   for (size_t i = 0; i < std::size(kParts); i++)
-    if (PyObject* part = given ? PyDict_GetItemString(given, kParts[i]) : nullptr)
-      set(parts[i], part);
+    if (PyUnicode_CompareWithASCIIString(name, kParts[i]) == 0) return &parts[i];
+  PyErr_Format(PyExc_TypeError, "connect() got %R, which apply() does not call", name);
+  return nullptr;
+}
+
+PyObject* connect(PyObject*, PyObject* unnamed, PyObject* given) {
+  if (PyTuple_GET_SIZE(unnamed))
+    return PyErr_Format(PyExc_TypeError, "connect() takes parts by name, got %R", unnamed);
+  PyObject *name, *part;
+  for (const bool found : {false, true})  // all names first: an error changes nothing
+    for (Py_ssize_t i = 0; given && PyDict_Next(given, &i, &name, &part);) {
+      PyObject** const place = part_named(name);
+      if (!place) return nullptr;
+      if (found) set(*place, part);
+    }
   Py_RETURN_NONE;
 }
 
@@ -205,11 +219,12 @@ struct Call {
   }
 
   PyObject* hand_over(Part part, PyObject* value) const {
+    const Ref function(Py_NewRef(parts[part]));  // another thread may connect another meanwhile
     const Ref all(PyTuple_New(count));
     if (!all.p) return nullptr;
     for (Py_ssize_t i = 0; i < count; i++) PyTuple_SET_ITEM(all.p, i, Py_NewRef(inputs[i]));
     PyObject* const given[] = {&node->base, value, all.p, needed ? Py_True : Py_False};
-    return PyObject_Vectorcall(parts[part], given, 4, nullptr);
+    return PyObject_Vectorcall(function.p, given, 4, nullptr);
   }
 
   bool tell(Part part, PyObject* value) const { return Ref(hand_over(part, value)).p != nullptr; }
@@ -304,7 +319,7 @@ PyObject* apply(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* op
   const Ref data(
       PyObject_VectorcallMethod(names[kForward], call.arguments.data(), count, option_names));
   if (!data.p) return nullptr;
-  if (parts[kInspect] && !call.tell(kInspect, data.p)) return nullptr;
+  if (parts[kInspect] != Py_None && !call.tell(kInspect, data.p)) return nullptr;
   return call.wrap(data.p);
 }
 
@@ -318,6 +333,7 @@ PyMethodDef functions[] = {
 }  // namespace
 
 bool add_engine(PyObject* module) {
+  for (PyObject*& part : parts) part = Py_NewRef(Py_None);
   for (size_t i = 0; i < std::size(kNames); i++)
     if (!(names[i] = PyUnicode_InternFromString(kNames[i]))) return false;
   tensor_base = Type<Tensor>::add(module, "gpugrad._cpu._engine.TensorBase", new_tensor,

@@ -125,45 +125,87 @@ Shelves& shelves() {
 
 /// What NumPy's arrays hold, in all threads; bytes are those of the blocks.
 struct Counts {
-  std::atomic<int64_t> blocks{0}, held{0}, held_most{0}, reserved_most{0};
+  std::atomic<int64_t> told{0};  ///< bytes held, of what threads have told; peaks are taken of it
+  std::atomic<int64_t> held_most{0}, reserved_most{0};
 
   static void raise(std::atomic<int64_t>& most, int64_t now) {
     int64_t before = most.load(std::memory_order_relaxed);
     while (before < now && !most.compare_exchange_weak(before, now)) {
     }
   }
+
+  void raise_to(int64_t held) {
+    raise(held_most, held);
+    raise(reserved_most, held + static_cast<int64_t>(shelves().kept()));
+  }
 } counts;
 
-int64_t reserved() {
-  return counts.held + static_cast<int64_t>(shelves().kept());
-}
-
-/// What a thread has not told yet: less than 64 KiB, so that small arrays cost no atomics.
-struct Untold {
-  int64_t bytes = 0, blocks = 0;
-
-  void add(int64_t more, int64_t count) {
-    bytes += more;
-    blocks += count;
-    if (bytes >= 1 << 16 || bytes <= -(1 << 16)) tell();
+/// What a thread has taken less what it has given back: one thread writes, all read. Another goes
+/// on with it when the thread has ended; none is ever freed, so a reader needs no lock.
+class Account {
+ public:
+  /// Counts in this thread's account. Destructors of its thread_local objects may free arrays after
+  /// it has let go of that: then in one that it takes for the moment.
+  static void count(int64_t bytes, int64_t blocks) {
+    if (ended) return Owner().account->add(bytes, blocks);
+    static thread_local const Owner owner;
+    owner.account->add(bytes, blocks);
   }
 
-  void tell() {
-    counts.blocks += blocks;
-    counts.held += bytes;
-    Counts::raise(counts.held_most, counts.held);
-    Counts::raise(counts.reserved_most, reserved());
-    bytes = blocks = 0;
+  /// {bytes, blocks} of all threads.
+  static std::pair<int64_t, int64_t> sum() {
+    int64_t bytes = 0, blocks = 0;
+    for (const Account* a = first; a != nullptr; a = a->next_) {
+      bytes += a->bytes_;
+      blocks += a->blocks_;
+    }
+    return {bytes, blocks};
   }
 
-  ~Untold() { tell(); }
+ private:
+  static constexpr int64_t kStep = 1 << 16;
+
+  /// Small arrays cost no atomic addition: a peak is told in steps of 64 KiB.
+  void add(int64_t bytes, int64_t blocks) {
+    const int64_t now = bytes_.load(std::memory_order_relaxed) + bytes;
+    bytes_.store(now, std::memory_order_relaxed);
+    blocks_.store(blocks_.load(std::memory_order_relaxed) + blocks, std::memory_order_relaxed);
+    if (now - told_ < kStep && told_ - now < kStep) return;
+    counts.raise_to(counts.told += now - told_);
+    told_ = now;
+  }
+
+  struct Owner {
+    Account* const account = taken();
+    ~Owner() {
+      account->free_ = true;
+      ended = true;
+    }
+  };
+
+  /// One whose thread has ended, or a new one.
+  static Account* taken() {
+    for (Account* a = first; a != nullptr; a = a->next_)
+      if (a->free_.exchange(false)) return a;
+    auto* const made = new Account;
+    made->next_ = first;
+    while (!first.compare_exchange_weak(made->next_, made)) {
+    }
+    return made;
+  }
+
+  static inline std::atomic<Account*> first{nullptr};
+  static inline thread_local bool ended = false;
+
+  std::atomic<int64_t> bytes_{0}, blocks_{0};
+  int64_t told_ = 0;
+  std::atomic<bool> free_{false};
+  Account* next_ = nullptr;
 };
-
-thread_local Untold untold;
 
 /// Gives the block back, counted.
 void* counted(void* block) {
-  if (block != nullptr) untold.add(static_cast<int64_t>(malloc_usable_size(block)), 1);
+  if (block != nullptr) Account::count(static_cast<int64_t>(malloc_usable_size(block)), 1);
   return block;
 }
 
@@ -196,7 +238,7 @@ void* allocate_zeros(void*, size_t count, size_t bytes) {
 void* resize(void*, void* block, size_t bytes) {
   const size_t before = block == nullptr ? 0 : malloc_usable_size(block);
   void* const moved = std::realloc(block, bytes < kLeast ? bytes : rounded_up(bytes));
-  if (moved != nullptr && block != nullptr) untold.add(-static_cast<int64_t>(before), -1);
+  if (moved != nullptr && block != nullptr) Account::count(-static_cast<int64_t>(before), -1);
   return counted(moved);
 }
 
@@ -204,7 +246,7 @@ void* resize(void*, void* block, size_t bytes) {
 void release(void*, void* block, size_t) {
   if (block == nullptr) return;
   const size_t holds = malloc_usable_size(block);
-  untold.add(-static_cast<int64_t>(holds), -1);
+  Account::count(-static_cast<int64_t>(holds), -1);
   if (holds < kLeast || !shelves().put(block, rounded_down(holds))) std::free(block);
 }
 
@@ -235,21 +277,22 @@ int64_t kept_memory() {
 }
 
 MemoryCounts memory_counts() {
-  untold.tell();
+  const auto [held, blocks] = Account::sum();
+  counts.raise_to(held);
   const auto [kept_blocks, largest] = shelves().count();
-  return {counts.held,
+  return {held,
           counts.held_most,
-          reserved(),
+          held + kept_memory(),
           counts.reserved_most,
-          counts.blocks,
+          blocks,
           static_cast<int64_t>(kept_blocks),
           static_cast<int64_t>(largest)};
 }
 
 void reset_memory_peaks() {
-  untold.tell();
-  counts.held_most = counts.held.load();
-  counts.reserved_most = reserved();
+  const int64_t held = Account::sum().first;
+  counts.held_most = held;
+  counts.reserved_most = held + kept_memory();
 }
 
 }  // namespace gg

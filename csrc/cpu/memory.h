@@ -20,6 +20,9 @@ int64_t kept_memory();
 using MemoryCounts = std::vector<int64_t>;
 
 /// Of all arrays that `numpy_memory_handler` gave memory, NumPy's own cache of small ones included.
+/// What there is now is exact while no other thread allocates. The peaks are taken in steps of less
+/// than 64 KiB for each thread: exact ones would need an atomic addition for each array, however
+/// small, to a number that all threads share.
 MemoryCounts memory_counts();
 
 /// The most there were counts from now on.

@@ -259,6 +259,7 @@ void join_places(const ScatterProblem& p, Scatter op, const T* values, T* x, Ent
 
 void scatter(Stream, Scatter op, const Array& values, const Arrays& indices, const Array& x,
              const Array& workspace, const Array& flag) {
+  if (op != Scatter::set) check_not_float8("scatter", "x", x);
   const ScatterProblem p = scatter_problem(values, indices, x, flag);
   check_workspace("scatter", workspace, scatter_workspace(indices, x));
   if (p.count == 0) return;

@@ -66,10 +66,27 @@ void write(const T* __restrict run, void* y, int64_t stride, int64_t n) {
   write_run(run, to, stride, n);
 }
 
+template <class F8>
+void read_float8(const void* x, int64_t stride, float* __restrict run, int64_t n) {
+  const F8* const from = static_cast<const F8*>(x);
+  for (int64_t i = 0; i < n; i++) run[i] = to_float(from[i * stride]);
+}
+
+template <class T, class F8>
+void write_float8(const T* __restrict run, void* y, int64_t stride, int64_t n) {
+  F8* const to = static_cast<F8*>(y);
+  for (int64_t i = 0; i < n; i++) to[i * stride] = from_float<F8>(static_cast<float>(run[i]));
+}
+
 }  // namespace
 
 template <class T>
 RunReader<T>::RunReader(DType dtype) : itemsize(dtype_size(dtype)) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (dtype == DType::f8e4m3) read = &read_float8<f8e4m3>;
+    if (dtype == DType::f8e5m2) read = &read_float8<f8e5m2>;
+    if (read) return;
+  }
   dispatch_all(dtype, [&](auto tag) {
     using S = typename decltype(tag)::type;
     same = std::is_same_v<S, T> && !std::is_same_v<T, uint8_t>;  // that is truth, see read
@@ -80,6 +97,11 @@ RunReader<T>::RunReader(DType dtype) : itemsize(dtype_size(dtype)) {
 
 template <class T>
 RunWriter<T>::RunWriter(DType dtype) : itemsize(dtype_size(dtype)) {
+  if constexpr (!std::is_same_v<T, uint8_t>) {
+    if (dtype == DType::f8e4m3) write = &write_float8<T, f8e4m3>;
+    if (dtype == DType::f8e5m2) write = &write_float8<T, f8e5m2>;
+    if (write) return;
+  }
   dispatch_all(dtype, [&](auto tag) {
     using S = typename decltype(tag)::type;
     same = std::is_same_v<S, T>;

@@ -9,9 +9,9 @@
 
 namespace gg {
 
-/// Reads elements of one dtype as T: of halves and float32 as float; of float64 as double; of
-/// integers and bool as int64_t, or those of up to 32 bits as int32_t; of any dtype as uint8_t,
-/// which is x != 0.
+/// Reads elements of one dtype as T: of halves, 8-bit floats and float32 as float; of float64 as
+/// double; of integers and bool as int64_t, or those of up to 32 bits as int32_t; of any dtype but
+/// the 8-bit floats as uint8_t, which is x != 0.
 template <class T>
 struct RunReader {
   using Read = void (*)(const void* x, int64_t stride, T* run, int64_t n);

@@ -1,5 +1,5 @@
-// The 16- and 8-bit floating types, and the conversions between all ten dtypes. Used by kernels
-// and, without any CUDA or simulator header, by host-only files.
+// The 16- and 8-bit floating types, and the conversions between all dtypes. Used by kernels and,
+// without any CUDA or simulator header, by host-only files.
 //
 // Rounding: to nearest even, once; a double is never rounded to float on its way to a half type.
 // float16 overflows to infinity at 65520; NaN stays NaN (payload not kept); subnormals are exact.
@@ -32,14 +32,14 @@ struct bf16 {
   uint16_t bits;
 };
 
-/// 8-bit floats (Micikevicius et al. 2022, OCP 8-bit Floating Point Specification). Storage only,
-/// and no dtype of arrays: operands of tensor cores. e4m3: 1 sign, 4 exponent, 3 fraction bits;
-/// largest 448; no infinity; 0x7f and 0xff are NaN.
+/// 8-bit floats (Micikevicius et al. 2022, OCP 8-bit Floating Point Specification). Storage only:
+/// operands of tensor cores. e4m3 ("e4m3fn"): 1 sign, 4 exponent, 3 fraction bits; largest 448; no
+/// infinity; 0x7f and 0xff are NaN.
 struct f8e4m3 {
   uint8_t bits;
 };
 
-/// 1 sign, 5 exponent, 2 fraction bits, as float16's upper byte; largest 57344.
+/// 1 sign, 5 exponent, 2 fraction bits, as float16's upper byte; largest finite number 57344.
 struct f8e5m2 {
   uint8_t bits;
 };
@@ -109,12 +109,12 @@ GG_HD uint16_t float_to_bf16(float f) {
   return static_cast<uint16_t>((u + 0x7fffu + (u >> 16 & 1)) >> 16);
 }
 
-/// float to an 8-bit float in integers, saturating to the largest finite number, infinity too. NaN
-/// becomes 0x7f, its sign not kept.
+/// float to an 8-bit float in integers. What overflows, infinity too, becomes `largest`; NaN
+/// becomes 0x7f, with its sign.
 template <int fraction, int min_exponent, uint32_t largest>
 GG_HD uint8_t float_to_f8(float f) {
   const uint32_t u = float_bits(f), sign = u >> 24 & 0x80u, x = u & 0x7fffffffu;
-  if (x > 0x7f800000u) return 0x7f;
+  if (x > 0x7f800000u) return static_cast<uint8_t>(sign | 0x7f);
   uint32_t code;
   if (x < static_cast<uint32_t>(min_exponent + 127) << 23) {
     // Let the adder round to a multiple of 2^(min_exponent - fraction).
@@ -178,14 +178,14 @@ GG_HD float to_float(f8e5m2 x) {
   return to_float(f16{static_cast<uint16_t>(x.bits << 8)});
 }
 
-/// A float rounded to T, to nearest even. T is f16, bf16, float, double, or f8e4m3 or f8e5m2, which
-/// saturate (PTX: cvt.rn.satfinite).
+/// A float rounded to T, to nearest even. T is f16, bf16, float, double, or an 8-bit float, which
+/// overflows as PyTorch 2.13's: f8e4m3 to 448, even from infinity, f8e5m2 to infinity.
 template <class T>
 GG_HD T from_float(float f) {
   if constexpr (std::is_same_v<T, f8e4m3>) {
     return {detail::float_to_f8<3, -6, 0x7e>(f)};
   } else if constexpr (std::is_same_v<T, f8e5m2>) {
-    return {detail::float_to_f8<2, -14, 0x7b>(f)};
+    return {detail::float_to_f8<2, -14, 0x7c>(f)};
   } else if constexpr (!is_half<T>) {
     return static_cast<T>(f);
   } else if constexpr (std::is_same_v<T, bf16>) {
@@ -232,7 +232,7 @@ GG_HD To truncate_to(From x) {
   return x != x ? To(0) : lowest;
 }
 
-/// x as To, for any two of the ten dtypes' C++ types; rules at the head of this file.
+/// x as To, for any two dtypes' C++ types but 8-bit floats; rules at the head of this file.
 template <class To, class From>
 GG_HD To convert(From x) {
   if constexpr (std::is_same_v<To, From>) {

@@ -330,8 +330,8 @@ __global__ void __launch_bounds__(kWarp) join_splits(const __grid_constant__ Att
 }  // namespace
 
 bool attention_decode_takes(const AttentionProblem& p) {
-  return p.m > 0 && p.m <= kDecodeQueries && p.n > 0 && p.dtype != DType::f64 && !p.dropout.state &&
-         p.d % 8 == 0 && p.k.vector && p.v.vector;
+  return p.m > 0 && p.m <= kDecodeQueries && p.n > 0 && p.sequences <= 1 && p.dtype != DType::f64 &&
+         !p.dropout.state && p.d % 8 == 0 && p.k.vector && p.v.vector;
 }
 
 int64_t attention_decode_workspace(const Array& q, const Array& k) {

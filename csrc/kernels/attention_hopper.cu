@@ -40,13 +40,13 @@ namespace {
 constexpr int kMinRows = 64;  // of queries and keys: with fewer, most of a tile is empty
 
 /// So many pairs for each multiprocessor make up for the last of them, which may leave most of the
-/// machine idle.
+/// machine idle. Those of packed sequences count tiles that have no rows, too.
 constexpr int64_t kManyPairs = 8;
 
 /// start(schedule, blocks) for each launch.
 template <class Start>
 void for_each_schedule(const AttentionProblem& p, const Start& start) {
-  const int64_t tiles = (int64_t{p.m} + kHopperRows - 1) / kHopperRows, pairs = (tiles + 1) / 2;
+  const int64_t tiles = row_tiles(p, p.m, kHopperRows), pairs = (tiles + 1) / 2;
   const int64_t all = p.batch * p.heads * pairs, room = multiprocessors();
   const bool many = all >= kManyPairs * room && p.batch * p.heads * tiles <= 0x7fffffff;
   for_each_attention_grid(
@@ -62,8 +62,8 @@ void start(Stream stream, const AttentionProblem& p) {
   const HopperForwardMaps maps{query_map<64>(p, p.q), key_map<kHopperKeys>(p, p.k),
                                key_map<kHopperKeys>(p, p.v)};
   for_each_schedule(p, [&](const HopperSchedule& schedule, unsigned blocks) {
-    launch(attention_hopper<T, kD>, blocks, kHopperThreads, HopperForwardTiles<kD>::kBytes, stream,
-           p, maps, schedule);
+    launch(attention_hopper<T, kD>, blocks, kHeadThreads, HopperForwardTiles<kD>::kBytes, stream, p,
+           maps, schedule);
   });
 }
 

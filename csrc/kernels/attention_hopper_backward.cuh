@@ -44,7 +44,8 @@ struct HopperGradWork {
   Mbarrier own, arrived;  ///< x and x2 are there; a tile is, but for its zeros
   int64_t batch, head;    ///< of x
   float factor;           ///< scores times this are powers of 2
-  int row0, lines;        ///< lines: own rows up to the last that sees a column
+  int row0, row_end;      ///< the first own row, and where its sequence's end
+  int lines;              ///< own rows up to the last that sees a column
   int begin, end;         ///< columns to visit
 
   /// Of one head.
@@ -55,16 +56,17 @@ struct HopperGradWork {
   /// By all threads. Ends with a barrier.
   __device__ __forceinline__ void fill(const AttentionProblem& p, const AttentionGrid& grid) {
     const AttentionPlace place(grid);
-    const int first = place.tile * kHopperRows, existing = (kByKeys ? p.n : p.m) - first;
+    const Interval rows = rows_of_tile(p, kByKeys, place.tile, kHopperRows);
+    const int existing = rows.end - rows.begin;
     if (threadIdx.x == 0) {
       mbarrier_init(&own, 1);
       mbarrier_init(&arrived, 1);
       ring_init(ring, kHopperWarps);
       batch = place.batch, head = place.head;
-      row0 = first;
+      row0 = rows.begin, row_end = rows.end;
       factor = score_scale(p).factor;
     }
-    bounds.template fill<kByKeys>(p, place.batch, first, first + existing);
+    bounds.template fill<kByKeys>(p, place.batch, rows.begin, rows.end);
     if (warp_id() < kHopperWarps) {
       const SeenColumns mine = bounds.seen(16 * warp_id(), 16, existing);
       if (lane_id() == 0) seen[warp_id()] = mine;
@@ -243,7 +245,7 @@ struct HopperGradGroup {
 #pragma unroll
     for (int r = 0; r < 2; r++) {
       const int row = work.row0 + 16 * warp_id() + 8 * r + lane_id() / 4;
-      if (kByKeys || row >= p.m) continue;
+      if (kByKeys || row >= work.row_end) continue;
       const float lse =
           static_cast<const float*>(p.lse.data)[p.lse.offset(work.batch, work.head, row)];
       values.lse[r] = lse_powers(lse);
@@ -331,7 +333,7 @@ struct HopperGradGroup {
     const int warp = warp_id();
     store_rows<T, kD>(head_rows<T>(y, work.batch, work.head, p.d),
                       tiles.own(which, w) + warp % 4 * 16 * kRowBytes<kD>, work.row0 + 16 * warp,
-                      kByKeys ? p.n : p.m, 0, by_pairs(sums), factors);
+                      work.row_end, 0, by_pairs(sums), factors);
   }
 
   __device__ __forceinline__ void run() const {
@@ -355,18 +357,18 @@ struct HopperGradGroup {
 };
 
 template <class T, int kD, bool ByKeys>
-__global__ void __launch_bounds__(kHopperThreads, 1)
+__global__ void __launch_bounds__(kHeadThreads, 1)
     attention_grad_hopper(const __grid_constant__ AttentionProblem p,
                           const __grid_constant__ HopperGradMaps maps, const AttentionGrid grid) {
   if constexpr (kDeviceHasHopper) {
     using Shape = HopperGradShape<kD, ByKeys>;
     GG_SHARED(work, HopperGradWork<Shape>);
     const HopperGradTiles<Shape> tiles{shared_dynamic<char>()};
-    if (threadIdx.x == kHopperConsumers) {
+    if (threadIdx.x == kHeadConsumers) {
       for (const TensorMap* map : {&maps.x, &maps.x2, &maps.y, &maps.y2}) tma_prefetch(map);
     }
     work.fill(p, grid);
-    if (threadIdx.x < kHopperConsumers) {
+    if (threadIdx.x < kHeadConsumers) {
       registers_increase<kGradGroupRegisters>();
       HopperGradGroup<T, Shape>{p, work, tiles, warp_id() / 4}.run();
     } else {

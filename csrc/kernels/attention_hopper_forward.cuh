@@ -39,7 +39,8 @@ struct HopperForwardTiles {
 /// The items of a block: 128 queries of a head each. Where there are few, every block has one, and
 /// the hardware hands out blocks. Where there are many, a block for each multiprocessor goes on to
 /// its next item without a pause, and has them in pairs, as many from the end of a head as from
-/// its beginning: however much causality hides, all pairs are alike.
+/// its beginning: however much causality hides, all pairs are alike. (Not where sequences are
+/// packed: each is causal by itself, and some tiles have no rows.)
 struct HopperSchedule {
   AttentionGrid grid;
   unsigned units, units_of_head;
@@ -65,7 +66,7 @@ struct HopperSchedule {
 struct HopperForwardItem {
   RowBounds<kHopperRows> bounds;
   int64_t batch, head;
-  int row0, begin, end;
+  int row0, row_end, begin, end;  ///< queries, and the keys that any sees
 
   __device__ __forceinline__ int tiles() const {
     return begin < end ? (end - begin + kHopperKeys - 1) / kHopperKeys : 0;
@@ -140,11 +141,11 @@ struct HopperForwardLoads {
 
   /// Says what there is to do, and loads q. By a warp; the intervals are there.
   __device__ __forceinline__ void announce(HopperForwardItem& item, const AttentionPlace& place,
-                                           int number) const {
+                                           Interval rows, int number) const {
     const SeenColumns all = item.bounds.seen(0, kHopperRows, 0);
     if (lane_id() == 0) {
       item.batch = place.batch, item.head = place.head;
-      item.row0 = place.tile * kHopperRows;
+      item.row0 = rows.begin, item.row_end = rows.end;
       item.begin = all.begin, item.end = all.end;
       Mbarrier* const full = &work.items.full[number];
       mbarrier_expect_tx(full, kHopperGroups * Tiles::kQueries);
@@ -165,11 +166,12 @@ struct HopperForwardLoads {
     schedule.for_each([&](const AttentionPlace& place) {
       HopperForwardItem& item = work.item[next.stage];
       mbarrier_wait(&work.items.empty[next.stage], next.parity ^ 1);
-      item.bounds.set<false>(static_cast<int>(threadIdx.x) - kHopperConsumers, p, place.batch,
-                             place.tile * kHopperRows, p.m);
-      barrier_sync(kBoundsAreThere, kHopperThreads - kHopperConsumers);
+      const Interval rows = rows_of_tile(p, false, place.tile, kHopperRows);
+      item.bounds.set<false>(static_cast<int>(threadIdx.x) - kHeadConsumers, p, place.batch,
+                             rows.begin, rows.end);
+      barrier_sync(kBoundsAreThere, kHeadThreads - kHeadConsumers);
       if (warp_id() == kHopperWarps) {
-        announce(item, place, next.stage);
+        announce(item, place, rows, next.stage);
         load_keys(item, at, parity);
       }
       next.advance();
@@ -256,14 +258,14 @@ struct HopperForwardGroup {
     const HopperPosition keys = at;
     at.advance();
     ring_wait(work.ring, keys);
-    barrier_sync(turn_of(w), kHopperConsumers);
+    barrier_sync(turn_of(w), kHeadConsumers);
     wgmma_pin(sums);
     wgmma_fence();
     start_scores<T, kHopperKeys, kD>(s, q, tiles.slot(keys.stage));
     ring_wait(work.ring, at);
     wgmma_fence();
     start_sums<T, kHopperKeys, kD>(sums, weights, tiles.slot(at.stage));
-    barrier_arrive(turn_of(w ^ 1), kHopperConsumers);
+    barrier_arrive(turn_of(w ^ 1), kHeadConsumers);
     wgmma_wait<1>();
     wgmma_pin(s);
     ring_release(work.ring, keys);
@@ -302,19 +304,20 @@ struct HopperForwardGroup {
       total += shuffle_xor(total, 2);
       factor[r] = total == 0 ? 0.0f : 1 / total;  // 0: the row sees no key
       const int row = first + 8 * r + lane_id() / 4;
-      if (lane_id() % 4 != 0 || row >= p.m) continue;
+      if (lane_id() % 4 != 0 || row >= item.row_end) continue;
       static_cast<float*>(p.lse.data)[p.lse.offset(item.batch, item.head, row)] =
           total == 0 ? -INFINITY : rows.top[r] * work.factor * kLn2 + logf(total);
     }
     barrier_sync(end_of(w), 128);  // no product reads q any more: its memory turns o
     store_rows<T, kD>(head_rows<T>(p.o, item.batch, item.head, p.d),
-                      q + warp % 4 * 16 * kRowBytes<kD>, first, p.m, 0, by_pairs(sums), factor);
+                      q + warp % 4 * 16 * kRowBytes<kD>, first, item.row_end, 0, by_pairs(sums),
+                      factor);
   }
 
   __device__ __forceinline__ void compute(const HopperForwardItem& item, char* q,
                                           HopperPosition& at) const {
     const int count = item.tiles();
-    const SeenColumns mine = item.bounds.seen(16 * warp_id(), 16, p.m - item.row0);
+    const SeenColumns mine = item.bounds.seen(16 * warp_id(), 16, item.row_end - item.row0);
     if (lane_id() == 0) work.seen[warp_id()] = mine;
     __syncwarp();
     HopperSoftmaxRows rows;
@@ -333,7 +336,7 @@ struct HopperForwardGroup {
   __device__ __forceinline__ void run(const HopperSchedule& schedule) const {
     RingPosition<2> next;
     HopperPosition at;
-    if (w == 1) barrier_arrive(turn_of(0), kHopperConsumers);
+    if (w == 1) barrier_arrive(turn_of(0), kHeadConsumers);
     schedule.for_each([&](const AttentionPlace&) {
       ring_wait(work.items, next);
       compute(work.item[next.stage], tiles.q(next.stage, w), at);
@@ -342,23 +345,23 @@ struct HopperForwardGroup {
       ring_release(work.items, next);
       next.advance();
     });
-    if (w == 0) barrier_sync(turn_of(0), kHopperConsumers);
+    if (w == 0) barrier_sync(turn_of(0), kHeadConsumers);
   }
 };
 
 template <class T, int kD>
-__global__ void __launch_bounds__(kHopperThreads, 1)
+__global__ void __launch_bounds__(kHeadThreads, 1)
     attention_hopper(const __grid_constant__ AttentionProblem p,
                      const __grid_constant__ HopperForwardMaps maps,
                      const HopperSchedule schedule) {
   if constexpr (kDeviceHasHopper) {
     GG_SHARED(work, HopperForwardWork);
     const HopperForwardTiles<kD> tiles{shared_dynamic<char>()};
-    if (threadIdx.x == kHopperConsumers) {
+    if (threadIdx.x == kHeadConsumers) {
       for (const TensorMap* map : {&maps.q, &maps.k, &maps.v}) tma_prefetch(map);
     }
     work.fill(p);
-    if (threadIdx.x < kHopperConsumers) {
+    if (threadIdx.x < kHeadConsumers) {
       registers_increase<kForwardGroupRegisters>();
       HopperForwardGroup<T, kD>{p, work, tiles, warp_id() / 4}.run(schedule);
     } else {

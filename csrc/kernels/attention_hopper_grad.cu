@@ -33,10 +33,10 @@ template <class T, class Shape>
 void start_pass(Stream stream, const AttentionProblem& p, const HopperGradMaps& maps) {
   const int64_t heads = Shape::kByKeys ? p.groups : p.heads, rows = Shape::kByKeys ? p.n : p.m;
   const bool reversed = !Shape::kByKeys && p.right >= 0;
-  for_each_attention_grid(p.batch, heads, (rows + kHopperRows - 1) / kHopperRows, reversed,
+  for_each_attention_grid(p.batch, heads, row_tiles(p, rows, kHopperRows), reversed,
                           [&](const AttentionGrid& grid, unsigned blocks) {
                             launch(attention_grad_hopper<T, Shape::kD, Shape::kByKeys>, blocks,
-                                   kHopperThreads, Shape::kBytes, stream, p, maps, grid);
+                                   kHeadThreads, Shape::kBytes, stream, p, maps, grid);
                           });
 }
 

@@ -24,8 +24,8 @@ namespace gg {
 constexpr int kHopperGroups = 2;                 // warpgroups that compute
 constexpr int kHopperRows = 64 * kHopperGroups;  // of a block's own tile
 constexpr int kHopperWarps = 4 * kHopperGroups;  // that compute
-constexpr int kHopperConsumers = 32 * kHopperWarps;
-constexpr int kHopperThreads = kHopperConsumers + 128;
+constexpr int kHeadConsumers = 32 * kHopperWarps;
+constexpr int kHeadThreads = kHeadConsumers + 128;
 
 constexpr int kHopperSlots = 4;  // of the ring that tiles come round in
 using HopperRing = RingBarriers<kHopperSlots>;

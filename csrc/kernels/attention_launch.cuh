@@ -43,11 +43,11 @@ void launch_simt(Stream stream, const AttentionProblem& p,
       std::clamp<int64_t>((grid.rows + Tile::kWarpRows - 1) / Tile::kWarpRows, 1, kSimtWarps));
   const auto bytes = [&] { return Tile::bytes(warps, grid.residents); };
   while (warps > 1 && static_cast<int64_t>(bytes()) > limit) warps--;
-  const int64_t tile = warps * Tile::kWarpRows;
-  const int64_t blocks = (grid.rows + tile - 1) / tile * grid.heads * p.batch;
+  const int64_t tiles = row_tiles(p, grid.rows, warps * Tile::kWarpRows);
   const bool async = code_architecture(GG_BUILT_FOR, architecture()) >= 80;
-  for_each_launch(blocks, [&](int64_t first, unsigned count) {
-    launch(kernel, count, warps * kWarp, bytes(), stream, p, SimtLaunch{first, async});
+  for_each_launch(tiles * grid.heads * p.batch, [&](int64_t first, unsigned count) {
+    const SimtLaunch start{first, static_cast<int>(tiles), async};
+    launch(kernel, count, warps * kWarp, bytes(), stream, p, start);
   });
 }
 

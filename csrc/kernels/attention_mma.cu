@@ -22,7 +22,7 @@ namespace {
 template <class T, int kD, bool Turing>
 void start(Stream stream, const AttentionProblem& p) {
   using Shape = ForwardShape<T, kD, Turing>;
-  const int64_t tiles = (int64_t{p.m} + Shape::kRows - 1) / Shape::kRows;
+  const int64_t tiles = row_tiles(p, p.m, Shape::kRows);
   for_each_attention_grid(p.batch, p.heads, tiles, p.right >= 0,
                           [&](const AttentionGrid& grid, unsigned blocks) {
                             launch(attention_mma<T, kD, Turing>, blocks, kAttentionThreads,
@@ -41,7 +41,7 @@ void start_padded(Stream stream, const AttentionProblem& p) {
 
 bool attention_mma_takes(const AttentionProblem& p, DType dtype) {
   const int code = gemm_device().code;
-  if (p.heads * (p.m / 16 + 1) > 0x7fffffff) return false;  // a block counts its tiles in int
+  if (p.heads * row_tiles(p, p.m, 16) > 0x7fffffff) return false;  // a block counts them in int
   if (dtype == DType::f16 && code >= 75 && p.d <= 128) return true;
   return (dtype == DType::f16 || dtype == DType::bf16) && code >= 80 && p.d <= 256;
 }

@@ -39,7 +39,8 @@ struct GradWork {
   LanePlaces places;
   ScoreScale scale;
   int64_t batch, head, group;  ///< head: of q, or by keys of k; group: of k
-  int row0, part;              ///< the block's first row, and its part of the columns of D
+  int row0, row_end;           ///< the block's first row, and where its sequence's end
+  int part;                    ///< the block's part of the columns of D
   int first, end, tiles;       ///< columns to visit, and in how many tiles of y, all heads together
   float lse[Shape::kOwnQueries], delta[Shape::kOwnQueries];  ///< of the block's rows
 };
@@ -95,7 +96,6 @@ struct GradBlock {
       : p(problem), work(w), shared(dynamic) {}
 
   __device__ __forceinline__ int line() const { return warp_id() * 16 * kGroups; }
-  __device__ __forceinline__ int rows() const { return kByKeys ? p.n : p.m; }
   __device__ __forceinline__ char* own(int which) const {
     return shared + which * Shape::kOwnTile + line() * kRowBytes<kD>;
   }
@@ -127,7 +127,7 @@ struct GradBlock {
     if (kByKeys && t < 2 * kColumns) {
       const int row = at.column + t % kColumns, which = t / kColumns;
       float* const value = reinterpret_cast<float*>(to + 2 * Shape::kTile) + t;
-      const bool exists = row < p.m;
+      const bool exists = row < work.end;
       const float* const from = query_value(which, head, exists ? row : 0);
       if constexpr (kAsync) {
         cp_async<4>(value, from, exists ? 4 : 0);
@@ -141,20 +141,21 @@ struct GradBlock {
   /// Starts on the block's own rows.
   __device__ __forceinline__ void begin(const AttentionGrid& grid) const {
     const AttentionPlace place(grid);
-    const int row0 = place.tile / Shape::kParts * kRows;
+    const Interval rows = rows_of_tile(p, kByKeys, place.tile / Shape::kParts, kRows);
     work.places.template fill<kD>();
     if (threadIdx.x == 0) {
       work.scale = score_scale(p);
       work.batch = place.batch, work.head = place.head;
       work.group = kByKeys ? place.head : place.head / p.per_group;
-      work.row0 = row0, work.part = place.tile % Shape::kParts;
+      work.row0 = rows.begin, work.row_end = rows.end;
+      work.part = place.tile % Shape::kParts;
     }
-    work.bounds.template fill<kByKeys>(p, place.batch, row0, rows());
-    const SeenColumns mine = work.bounds.seen(line(), 16 * kGroups, rows() - row0);
+    work.bounds.template fill<kByKeys>(p, place.batch, rows.begin, rows.end);
+    const SeenColumns mine = work.bounds.seen(line(), 16 * kGroups, rows.end - rows.begin);
     const SeenColumns all = work.bounds.seen(0, kRows, kRows);
     if (lane_id() == 0) work.seen[warp_id()] = mine;
     if (threadIdx.x == 0) {
-      const int first = all.begin / kColumns * kColumns;
+      const int first = first_column(p, all.begin, kColumns);
       const int tiles = all.begin < all.end ? (all.end - first + kColumns - 1) / kColumns : 0;
       work.first = first, work.end = all.end;
       work.tiles = kByKeys ? tiles * static_cast<int>(p.per_group) : tiles;
@@ -162,7 +163,7 @@ struct GradBlock {
     if constexpr (!kByKeys) fill_query_values();
     __syncthreads();
     if (all.begin >= all.end) return;
-    const int end = kByKeys ? row0 + work.bounds.lines() : rows();
+    const int end = kByKeys ? rows.begin + work.bounds.lines() : rows.end;
     load_own(kByKeys ? p.k : p.q, 0, end);
     load_own(kByKeys ? p.v : p.d_o, 1, end);
   }
@@ -174,8 +175,9 @@ struct GradBlock {
   __device__ __forceinline__ void fill_query_values() const {
     const int line = static_cast<int>(threadIdx.x), row = work.row0 + line;
     if (line >= kRows) return;
-    work.lse[line] = row < p.m ? lse_powers(*query_value(0, work.head, row)) : INFINITY;
-    work.delta[line] = row < p.m ? *query_value(1, work.head, row) : 0.0f;
+    const bool exists = row < work.row_end;
+    work.lse[line] = exists ? lse_powers(*query_value(0, work.head, row)) : INFINITY;
+    work.delta[line] = exists ? *query_value(1, work.head, row) : 0.0f;
   }
 
   /// lse in powers of 2 of the queries this lane holds: by row, or of the stage's columns.
@@ -245,7 +247,7 @@ struct GradBlock {
     float* const to = static_cast<float*>(p.dbias.data);
     for_each_score<kPairs, kGroups>([&](int pair, int g, int h, int e) {
       const int row = tile.row_of(g, e), column = tile.column_of(pair, h, e);
-      if (row < p.m && column < p.n) {
+      if (row < work.row_end && column < work.end) {
         to[p.dbias.offset(work.batch, at.head, row, column)] = ds[pair][g][h][e];
       }
     });
@@ -275,7 +277,7 @@ struct GradBlock {
 #pragma unroll
     for (int r = 0; r < 2 * kGroups; r++) factors[r] = factor;
     store_rows<T, kD>(head_rows<T>(y, work.batch, work.head, p.d), own(which), work.row0 + line(),
-                      rows(), work.part * 16 * Shape::kSums, sums, factors);
+                      work.row_end, work.part * 16 * Shape::kSums, sums, factors);
   }
 
   __device__ __forceinline__ void run(const AttentionGrid& grid, int stages) const {

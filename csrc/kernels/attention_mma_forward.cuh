@@ -74,7 +74,7 @@ struct ForwardWork {
   ScoreScale scale;
   HeadRows<T> k, v;
   int64_t batch, head;
-  int row0;  ///< the block's first query
+  int row0, row_end;  ///< the block's first query, and where its sequence's end
 };
 
 template <class T, int kD, bool Turing>
@@ -112,7 +112,7 @@ struct ForwardBlock {
   /// Starts on q and the first keys. Returns the columns that any row sees.
   __device__ __forceinline__ SeenColumns begin(const AttentionGrid& grid) const {
     const AttentionPlace place(grid);
-    const int row0 = place.tile * kRows;
+    const Interval rows = rows_of_tile(p, false, place.tile, kRows);
     work.places.template fill<kD>();
     work.rows.clear();
     if (threadIdx.x == 0) {
@@ -120,15 +120,16 @@ struct ForwardBlock {
       const int64_t group = place.head / p.per_group;
       work.k = head_rows<T>(p.k, place.batch, group, p.d);
       work.v = head_rows<T>(p.v, place.batch, group, p.d);
-      work.batch = place.batch, work.head = place.head, work.row0 = row0;
+      work.batch = place.batch, work.head = place.head;
+      work.row0 = rows.begin, work.row_end = rows.end;
     }
-    work.bounds.template fill<false>(p, place.batch, row0, p.m);
-    const SeenColumns mine = work.bounds.seen(line(), 16 * kGroups, p.m - row0);
+    work.bounds.template fill<false>(p, place.batch, rows.begin, rows.end);
+    const SeenColumns mine = work.bounds.seen(line(), 16 * kGroups, rows.end - rows.begin);
     if (lane_id() == 0) work.seen[warp_id()] = mine;
     const SeenColumns all = work.bounds.seen(0, kRows, kRows);
     if (all.begin < all.end) {
       const HeadRows<T> q = head_rows<T>(p.q, place.batch, place.head, p.d);
-      load_rows<kD, kRows, kAsync>(q_tile, q, row0, p.m);
+      load_rows<kD, kRows, kAsync>(q_tile, q, rows.begin, rows.end);
     }
     return all;
   }
@@ -164,20 +165,20 @@ struct ForwardBlock {
       total += shuffle_xor(total, 2);
       factor[r] = total == 0 ? 0.0f : kept / total;  // 0: the row sees no key
       const int row = first + 8 * r + lane_id() / 4;
-      if (lane_id() % 4 != 0 || row >= p.m) continue;
+      if (lane_id() % 4 != 0 || row >= work.row_end) continue;
       static_cast<float*>(p.lse.data)[p.lse.offset(work.batch, work.head, row)] =
           total == 0 ? -INFINITY
                      : work.rows.top[r][threadIdx.x] * work.scale.factor * kLn2 + logf(total);
     }
     store_rows<T, kD>(head_rows<T>(p.o, work.batch, work.head, p.d),
-                      q_tile + line() * kRowBytes<kD>, first, p.m, 0, sums, factor);
+                      q_tile + line() * kRowBytes<kD>, first, work.row_end, 0, sums, factor);
   }
 
   __device__ __forceinline__ void run(const AttentionGrid& grid) const {
     const SeenColumns all = begin(grid);
     Sums sums = {};
     const char* const q = q_tile + line() * kRowBytes<kD>;
-    const int first = all.begin / kKeys * kKeys;
+    const int first = first_column(p, all.begin, kKeys);
     // A round before the first only loads keys: the code of that load is there once.
 #pragma unroll 1
     for (int key0 = first - kKeys; key0 < all.end; key0 += kKeys) {

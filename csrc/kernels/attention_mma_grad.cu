@@ -22,7 +22,7 @@ namespace {
 template <class T, class Shape>
 void start_pass(Stream stream, const AttentionProblem& p) {
   const int64_t heads = Shape::kByKeys ? p.groups : p.heads, rows = Shape::kByKeys ? p.n : p.m;
-  const int64_t tiles = (rows + Shape::kRows - 1) / Shape::kRows * Shape::kParts;
+  const int64_t tiles = row_tiles(p, rows, Shape::kRows) * Shape::kParts;
   const int room = max_shared_bytes() - padded_static(sizeof(GradWork<Shape>));
   const int stages = Shape::bytes(2) <= room ? 2 : 1;
   const bool reversed = !Shape::kByKeys && p.right >= 0;

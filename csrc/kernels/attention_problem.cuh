@@ -4,8 +4,8 @@
 // indices along the whole axes M and N, also where sequences are packed: a query sees one interval
 // of keys, a key is seen by one interval of queries, and both ends of either never fall as the row
 // rises. So a tile of rows first .. last has to visit [begin(first), end(last)), and sees a tile of
-// columns whole where that lies in [begin(last), end(first)): packed sequences, windows, causality
-// and lengths need no other code, and no length is known to the host.
+// columns whole where that lies in [begin(last), end(first)): windows, causality and lengths need
+// no other code. Packed sequences need tiles of their own, and no length is known to the host.
 #pragma once
 
 #include "core/array.h"
@@ -121,6 +121,44 @@ GG_DEVICE Interval queries_seeing(const AttentionProblem& p, int64_t b, int j) {
   const int64_t end = p.left < 0 ? s.q_end : at + p.left + 1;
   return {static_cast<int>(AttentionSequence::clamp(begin, s.q_begin, s.q_end)),
           static_cast<int>(AttentionSequence::clamp(end, s.q_begin, s.q_end))};
+}
+
+// ---- tiles of rows -----------------------------------------------------------------------------
+
+/// How many tiles of `height` the rows of a head make: all queries, or all keys. Where sequences
+/// are packed, one more for each: only the device knows their lengths. So many may have no rows.
+inline int64_t row_tiles(const AttentionProblem& p, int64_t rows, int height) {
+  return p.q_offsets ? rows / height + p.sequences : (rows + height - 1) / height;
+}
+
+/// The rows of a tile, of k (by_keys) or of q: begin <= row < end.
+///
+/// Packed, they are of one sequence alone, and so are then the columns they see: a product adds all
+/// columns of a tile to each of its rows, and 0 NaN is NaN, so that one sequence would reach its
+/// neighbour's results. The tiles of the sequence that begins at row b have the numbers from
+/// b / height + (its own number) on: enough for its rows, and those left over have none.
+GG_DEVICE Interval rows_of_tile(const AttentionProblem& p, bool by_keys, int tile, int height) {
+  const int rows = by_keys ? p.n : p.m;
+  if (!p.q_offsets) return {tile * height, rows};
+  const int32_t* const offsets = by_keys ? p.k_offsets : p.q_offsets;
+  const auto begin = [&](int sequence) {  // all rows belong to one, as in attention_sequence
+    if (sequence == 0) return int64_t{0};
+    return sequence == p.sequences ? rows : AttentionSequence::clamp(offsets[sequence], 0, rows);
+  };
+  const auto first_tile = [&](int sequence) { return begin(sequence) / height + sequence; };
+  int low = 0, high = p.sequences;
+  while (high - low > 1) {
+    const int middle = low + (high - low) / 2;
+    (first_tile(middle) <= tile ? low : high) = middle;
+  }
+  const int64_t end = begin(low + 1), first = begin(low) + (tile - first_tile(low)) * height;
+  return {static_cast<int>(first < end ? first : end), static_cast<int>(end)};
+}
+
+/// The column that a walk over columns seen from `begin` on starts with: a multiple of a tile's
+/// `width`, but where sequences are packed none of another's.
+GG_DEVICE int first_column(const AttentionProblem& p, int begin, int width) {
+  return p.q_offsets ? begin : begin / width * width;
 }
 
 template <class A>

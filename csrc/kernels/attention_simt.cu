@@ -92,9 +92,8 @@ __global__ void __launch_bounds__(kWarp* kSimtWarps, 2)
   A* const stages = weights + rows * Tile::kWeightPitch;
   Interval* const seen = reinterpret_cast<Interval*>(stages + 2 * Tile::kStage);
 
-  const SimtPlace at(start.first_block + blockIdx.x, p.m, rows, p.heads, true);
-  const Interval keys =
-      visited<Tile>(keys_seen(p, at.b, at.first), keys_seen(p, at.b, at.first + at.count - 1));
+  const SimtPlace at(p, start, Side::queries, rows);
+  const Interval keys = visited<Tile, Side::queries>(p, at);
   if (keys.begin < keys.end) load_rows(queries, Tile::kRowPitch, rows, p.q, at, p, start.async);
   find_seen<Side::queries>(p, at, rows, seen);
   SimtFeed<A, Tile> feed(p, p.k, p.v, stages, at.b, at.head / p.per_group, 1, keys, 2, 0b10,

@@ -41,26 +41,34 @@ struct SimtTile {
   }
 };
 
-/// How a kernel is started: async: rows that are `vector` and of type A come by cp.async.
+/// What the rows of a block are; its columns are the other.
+enum class Side { queries, keys };
+
+/// How a kernel is started: `tiles` of each head; async: rows that are `vector` and of type A come
+/// by cp.async.
 struct SimtLaunch {
   int64_t first_block;
+  int tiles;
   bool async;
 };
 
-/// Where a block is: rows first .. first + count of head `head` of sample b.
+/// Where a block is: rows first .. first + count - 1 of head `head` of sample b.
 struct SimtPlace {
   int64_t b, head;
   int first, count;
 
-  /// `latest`: tiles from the last to the first; where queries see only the past, the last have
-  /// the most to do and begin first.
-  __device__ SimtPlace(int64_t block, int rows, int tile, int64_t heads, bool latest) {
-    const int64_t tiles = (int64_t{rows} + tile - 1) / tile;
-    const int64_t at = block % tiles;
-    head = block / tiles % heads;
-    b = block / tiles / heads;
-    first = static_cast<int>((latest ? tiles - 1 - at : at) * tile);
-    count = rows - first < tile ? rows - first : tile;
+  /// Queries from the last tile to the first: where they see only the past, the last have the most
+  /// to do and begin first.
+  __device__ SimtPlace(const AttentionProblem& p, const SimtLaunch& start, Side side, int height) {
+    const int64_t block = start.first_block + blockIdx.x, heads_and_batch = block / start.tiles;
+    const int64_t heads = side == Side::queries ? p.heads : p.groups;
+    const int at = static_cast<int>(block % start.tiles);
+    head = heads_and_batch % heads;
+    b = heads_and_batch / heads;
+    const int tile = side == Side::queries ? start.tiles - 1 - at : at;
+    const Interval rows = rows_of_tile(p, side == Side::keys, tile, height);
+    first = rows.begin;
+    count = rows.end - first < height ? rows.end - first : height;
   }
 };
 

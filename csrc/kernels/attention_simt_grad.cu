@@ -9,8 +9,8 @@
 // Scores are formed again in both. Tiles wholly hidden are not visited.
 //
 // Accumulates in float32, float64 for float64; nothing is rounded on the way. dq, dk, dv =; dbias =
-// in tiles visited, the caller has cleared it. Deterministic: each gradient is formed in one block,
-// in order; no atomics.
+// where a key is seen, the caller has cleared it. Deterministic: each gradient is formed in one
+// block, in order; no atomics.
 //
 // 14 D FLOP for each pair of query and key seen. Bound: shared memory (a 16-byte read for 8 to 11
 // FMA), then FP32 peak. Reached: not measured.
@@ -23,10 +23,11 @@
 namespace gg {
 namespace {
 
-/// exp(score - lse); 0 of a query that saw no key.
+/// exp(score - lse); 0 of a query that saw no key, and of what is hidden, whatever lse is.
 template <class A>
 GG_DEVICE A probability(A score, A lse) {
-  return lse == minus_infinity<A>() ? A(0) : std::exp(score - lse);
+  const A none = minus_infinity<A>();
+  return lse == none || score == none ? A(0) : std::exp(score - lse);
 }
 
 /// p (dp z - delta), and 0 of what is hidden, whatever lies there.
@@ -125,7 +126,8 @@ struct QueryGradients {
 
   __device__ static void store_dbias(const AttentionProblem& p, const SimtWindow& w, int i, int j,
                                      A ds) {
-    if (!p.dbias.data || i >= p.m || j >= p.n) return;
+    const Interval seen = w.seen[i - w.row];
+    if (!p.dbias.data || j < seen.begin || j >= seen.end) return;
     static_cast<A*>(p.dbias.data)[p.dbias.offset(w.b, w.h, i, j)] = ds;
   }
 };
@@ -136,9 +138,8 @@ __global__ void __launch_bounds__(kWarp* kSimtWarps, 2)
   using Tile = SimtTile<A, S, R, C>;
   const int rows = blockDim.x / kWarp * Tile::kWarpRows;
   const GradShared<A, Tile> shared(rows);
-  const SimtPlace at(start.first_block + blockIdx.x, p.m, rows, p.heads, true);
-  const Interval keys =
-      visited<Tile>(keys_seen(p, at.b, at.first), keys_seen(p, at.b, at.first + at.count - 1));
+  const SimtPlace at(p, start, Side::queries, rows);
+  const Interval keys = visited<Tile, Side::queries>(p, at);
   if (keys.begin < keys.end) {
     load_rows(shared.first, Tile::kRowPitch, rows, p.q, at, p, start.async);
     load_rows(shared.second, Tile::kRowPitch, rows, p.d_o, at, p, start.async);
@@ -155,8 +156,9 @@ __global__ void __launch_bounds__(kWarp* kSimtWarps, 2)
   A scale[R];
 #pragma unroll
   for (int i = 0; i < R; i++) scale[i] = static_cast<A>(p.scale);
-  store_rows<Tile>(p.dq, p.dq.offset(at.b, at.head, 0), at.first + warp_row, at.first + at.count,
-                   sums.dq, scale, shared.first + warp_row * Tile::kRowPitch, p);
+  const int first = at.first + warp_row, end = first + rows_there<Tile>(shared.seen + warp_row);
+  store_rows<Tile>(p.dq, p.dq.offset(at.b, at.head, 0), first, end, sums.dq, scale,
+                   shared.first + warp_row * Tile::kRowPitch, p);
 }
 
 /// A block's keys, and what it has summed up for them.
@@ -211,9 +213,8 @@ __global__ void __launch_bounds__(kWarp* kSimtWarps, 2)
   using Tile = SimtTile<A, S, R, C>;
   const int rows = blockDim.x / kWarp * Tile::kWarpRows;
   const GradShared<A, Tile> shared(rows);
-  const SimtPlace at(start.first_block + blockIdx.x, p.n, rows, p.groups, false);
-  const Interval queries = visited<Tile>(queries_seeing(p, at.b, at.first),
-                                         queries_seeing(p, at.b, at.first + at.count - 1));
+  const SimtPlace at(p, start, Side::keys, rows);
+  const Interval queries = visited<Tile, Side::keys>(p, at);
   if (queries.begin < queries.end && p.per_group > 0) {
     load_rows(shared.first, Tile::kRowPitch, rows, p.k, at, p, start.async);
     load_rows(shared.second, Tile::kRowPitch, rows, p.v, at, p, start.async);
@@ -230,7 +231,7 @@ __global__ void __launch_bounds__(kWarp* kSimtWarps, 2)
       sums.add(p, window, feed, shared, warp_row);
     }
   }
-  const int first = at.first + warp_row, end = at.first + at.count;
+  const int first = at.first + warp_row, end = first + rows_there<Tile>(shared.seen + warp_row);
   const int in_shared = warp_row * Tile::kRowPitch;
   A factor[R];
 #pragma unroll

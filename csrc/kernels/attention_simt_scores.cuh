@@ -6,27 +6,39 @@
 
 namespace gg {
 
-enum class Side { queries, keys };
+/// The columns that a row sees.
+template <Side side>
+GG_DEVICE Interval columns_seen(const AttentionProblem& p, int64_t b, int row) {
+  return side == Side::queries ? keys_seen(p, b, row) : queries_seeing(p, b, row);
+}
 
-/// The columns that a block whose rows see from `first` to `last` has to visit, from a multiple of
-/// a tile's columns on.
-template <class Tile>
-GG_DEVICE Interval visited(Interval first, Interval last) {
-  if (first.begin >= last.end) return {0, 0};
-  return {first.begin / Tile::kColumns * Tile::kColumns, last.end};
+/// The columns that a block has to visit.
+template <class Tile, Side side>
+GG_DEVICE Interval visited(const AttentionProblem& p, const SimtPlace& at) {
+  if (at.count <= 0) return {0, 0};
+  const int begin = columns_seen<side>(p, at.b, at.first).begin;
+  const int end = columns_seen<side>(p, at.b, at.first + at.count - 1).end;
+  if (begin >= end) return {0, 0};
+  return {first_column(p, begin, Tile::kColumns), end};
 }
 
 /// What a row sees, for rows `first` to first + count - 1 of the block; none from there to `rows`.
+/// Ends with a barrier.
 template <Side side>
 GG_DEVICE void find_seen(const AttentionProblem& p, const SimtPlace& at, int rows, Interval* seen) {
   for (int row = threadIdx.x; row < rows; row += blockDim.x) {
     Interval columns{INT32_MAX, 0};  // nothing, and never a whole tile
-    if (row < at.count) {
-      columns = side == Side::queries ? keys_seen(p, at.b, at.first + row)
-                                      : queries_seeing(p, at.b, at.first + row);
-    }
+    if (row < at.count) columns = columns_seen<side>(p, at.b, at.first + row);
     seen[row] = columns;
   }
+  __syncthreads();
+}
+
+/// How many of a warp's rows there are, by what find_seen found: no register holds it meanwhile.
+template <class Tile>
+GG_DEVICE int rows_there(const Interval* seen) {
+  const int row = threadIdx.x % kWarp;
+  return warp_redux_max(row < Tile::kWarpRows && seen[row].begin != INT32_MAX ? row + 1 : 0);
 }
 
 /// A warp's rows and a tile's columns.

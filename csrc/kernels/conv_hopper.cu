@@ -25,7 +25,7 @@
 namespace gg {
 namespace {
 
-constexpr int kM = 256, kN = 128, kSlabs = kM / kTmaSlab / 2;  // 64-row slabs of a warpgroup
+constexpr int kM = 256, kN = 128;
 constexpr int kStages = 4;
 constexpr int kConsumerWarps = 8;
 constexpr int kConsumers = 32 * kConsumerWarps, kThreads = kConsumers + 128;
@@ -48,8 +48,8 @@ GG_DEVICE void for_each_tile(const GemmProblem& g, F f) {
   const auto m_tiles = static_cast<unsigned>((g.m + kM - 1) / kM);
   const auto n_tiles = static_cast<unsigned>((g.n + kN - 1) / kN);
   const unsigned tiles = m_tiles * n_tiles * static_cast<unsigned>(g.split.count);
-  const int steps = static_cast<int>(g.k / kTmaTileK),
-            part = static_cast<int>(g.split.k / kTmaTileK);
+  const int steps = static_cast<int>(g.k / kTmaHalfK),
+            part = static_cast<int>(g.split.k / kTmaHalfK);
   for (unsigned i = blockIdx.x; i < tiles; i += gridDim.x) {
     ConvTileOf t;
     t.column = static_cast<int>(i % n_tiles) * kN;
@@ -78,35 +78,6 @@ GG_DEVICE void produce(const ConvMma& c, const TensorMap* map_x, const TensorMap
   });
 }
 
-/// d = the sum of a b over the next `steps` stages for rows 128 w .. 128 w + 127: multiply_stages
-/// of hopper_mainloop.cuh for two slabs of rows, which share what is read of b.
-template <class T>
-GG_DEVICE void multiply_slabs(Ring& ring, Position& at, const Stages& stages, int w, int steps,
-                              float (&d)[kSlabs][kN / 2]) {
-#pragma unroll
-  for (int i = 0; i < kSlabs * kN / 2; i++) d[i / (kN / 2)][i % (kN / 2)] = 0;
-#pragma unroll 1
-  for (int i = 0; i < steps; i++, at.advance()) {
-    ring_wait(ring, at);
-#pragma unroll
-    for (int s = 0; s < kSlabs; s++) wgmma_pin(d[s]);
-    wgmma_fence();
-#pragma unroll
-    for (int s = 0; s < kSlabs; s++) {
-      const char* const a = stages.a(at.stage) + (kSlabs * w + s) * kTmaTileBytes<kTmaSlab>;
-      wgmma_tile<T, kN, Major::k, Major::k>(d[s], a, stages.b(at.stage));
-    }
-    wgmma_wait<kSlabs>();
-#pragma unroll
-    for (int s = 0; s < kSlabs; s++) wgmma_pin(d[s]);
-    if (i > 0) ring_release(ring, at.back(1));
-  }
-  wgmma_wait<0>();
-#pragma unroll
-  for (int s = 0; s < kSlabs; s++) wgmma_pin(d[s]);
-  ring_release(ring, at.back(1));
-}
-
 /// A warpgroup: multiplies its 128 rows of every tile and writes them.
 template <class T>
 GG_DEVICE void consume(const ConvMma& c, Ring& ring, const Stages& stages,
@@ -114,18 +85,20 @@ GG_DEVICE void consume(const ConvMma& c, Ring& ring, const Stages& stages,
   const int warp = static_cast<int>(threadIdx.x) / 32, w = warp / 4;
   Position at;
   for_each_tile(c.p.gemm, [&](const ConvTileOf& t) {
-    float d[kSlabs][kN / 2];
-    multiply_slabs<T>(ring, at, stages, w, t.steps, d);
+    constexpr int kSlabs = kM / kTmaSlab / 2;  // of a warpgroup
+    float d[kSlabs * kN / 2];
+    multiply_stages<T, Major::k, Major::k>(ring, at, stages, kSlabs * w, t.steps, d);
+    auto& slab = slab_sums<kN>(d, 0);
     const auto epilogue = conv_epilogue<float, T>(c.p, 0, t.split);
     int64_t first = t.row + kSlabs * kTmaSlab * w + 16 * (warp % 4);
 #pragma unroll 1
     for (int s = 0; s < kSlabs; s++, first += kTmaSlab) {
-      for_each_quad<kN>(d[0], staging[warp], [&](int row, int column, const float (&sums)[4][4]) {
+      for_each_quad<kN>(slab, staging[warp], [&](int row, int column, const float (&sums)[4][4]) {
         if (t.column + column >= c.p.gemm.n) return;
         write_rows(epilogue, first + row, kQuadRowStep, t.column + column, sums);
       });
 #pragma unroll
-      for (int i = 0; i < kN / 2; i++) d[0][i] = d[kSlabs - 1][i];  // the code above is there once
+      for (int i = 0; i < kN / 2; i++) slab[i] = d[i + kN / 2];  // the code above is there once
     }
   });
 }
@@ -155,7 +128,7 @@ TileSource filter_source(const ConvProblem& p) {
 }  // namespace
 
 bool conv_hopper_fits(const ConvProblem& p, int architecture) {
-  return conv_runs_on_hopper(architecture) && window_map_fits(p) &&
+  return runs_hopper_code(GG_BUILT_FOR, architecture) && window_map_fits(p) &&
          tile_source_fits(filter_source(p));
 }
 

@@ -6,8 +6,7 @@
 // outside of x, of its images and of its channels is read as zero.
 #pragma once
 
-#include <string_view>
-
+#include "core/built_for.h"
 #include "kernels/conv_launch.cuh"
 #include "kernels/hopper_mainloop.cuh"
 
@@ -69,11 +68,6 @@ GG_DEVICE void load_window(char* box, const TensorMap* map, Mbarrier* full, cons
 }
 
 // ---- host --------------------------------------------------------------------------------------
-
-constexpr bool conv_runs_on_hopper(int architecture) {
-  const std::string_view built = GG_BUILT_FOR;
-  return architecture == 90 && (built == "sim" || built.find("90a") != built.npos);
-}
 
 /// The corners of the box that windows begin in, along one axis: "first" and "last minus length".
 struct WindowCorners {

@@ -63,7 +63,7 @@ GG_DEVICE void produce(const ConvMma& c, const TensorMap* map_x, const TensorMap
     const int left = static_cast<int>(g.n) - t.column;  // columns; slabs behind are not loaded
     const int slabs = (left < kN ? left : kN) / kTmaSlab;
 #pragma unroll 1
-    for (int64_t k = t.first; k < t.last; k += kTmaTileK, at.advance()) {
+    for (int64_t k = t.first; k < t.last; k += kTmaHalfK, at.advance()) {
       const int bytes = kTmaTileBytes<kM> + slabs * kTmaTileBytes<kTmaSlab>;
       Mbarrier* const full = ring_acquire(ring, at, bytes);
       load_tile<kM>(stages.a(at.stage), map_dy, full, Major::mn, t.row, static_cast<int>(k), {});
@@ -87,7 +87,7 @@ GG_DEVICE void consume(const ConvMma& c, Ring& ring, const Stages& stages,
   Position at;
   for_each_tile(g, [&](const WgradTile& t) {
     float d[kN / 2];
-    const int64_t steps = (t.last - t.first + kTmaTileK - 1) / kTmaTileK;
+    const int64_t steps = (t.last - t.first + kTmaHalfK - 1) / kTmaHalfK;
     multiply_stages<T, Major::mn, Major::mn>(ring, at, stages, warp / 4, steps, d);
     const Epilogue<float, T> partial(g, 0, t.split);
     for_each_quad<kN>(d, staging[warp], [&](int row, int column, const float (&sums)[4][4]) {
@@ -121,14 +121,14 @@ TileSource position_source(const ConvProblem& p) {
 }  // namespace
 
 bool conv_hopper_wgrad_fits(const ConvProblem& p, int architecture) {
-  return conv_runs_on_hopper(architecture) && window_map_fits(p) &&
+  return runs_hopper_code(GG_BUILT_FOR, architecture) && window_map_fits(p) &&
          tile_source_fits(position_source(p));
 }
 
 void launch_conv_hopper_wgrad(Stream stream, const ConvMma& c) {
   const GemmProblem& g = c.p.gemm;
   const TensorType type = tensor_type(c.p.dtype);
-  const TensorMap map_x = window_map(c.p, type, kTmaTileK);
+  const TensorMap map_x = window_map(c.p, type, kTmaHalfK);
   const TensorMap map_dy = tile_map<kM>(type, position_source(c.p));
   const int64_t tiles = (g.m + kM - 1) / kM * ((g.n + kN - 1) / kN) * g.split.count;
   const auto blocks = static_cast<unsigned>(std::min<int64_t>(tiles, multiprocessors()));

@@ -3,14 +3,16 @@
 //   copy: y = x, cast to y's dtype; x broadcasts      fill: y = value
 //
 // Any shapes and strides; y is overwritten. Within a dtype, only bytes move: one kernel for each
-// size of element. Casts go through float (float16, bfloat16, float32), double, or int64 (integers
-// and bool), whichever holds x exactly, and are rounded once by the rules of device/types.h.
+// size of element. Casts go through float (float16, bfloat16, float32, 8-bit floats), double, or
+// int64 (integers and bool), whichever holds x exactly, and are rounded once by the rules of
+// device/types.h; to 8-bit floats by way of float, as PyTorch rounds them.
 //
 // Same order of memory: vectors of 16 bytes. A transposed matrix (or a permutation with two unit
 // strides): square tiles through shared memory, so that both sides are touched row by row; rows of
 // a tile are padded against bank conflicts. Else: element by element, coalesced along y.
 //
 // Bytes: each element read once and written once. Bound: bandwidth. Reached: not measured.
+#include "core/float8.h"
 #include "kernels/lanes.cuh"
 #include "ops/arrays.h"
 
@@ -171,7 +173,16 @@ bool copy_transposed(Stream stream, const Array& x, const Array& y) {
 
 constexpr int kCastLanes = 8, kCastWidth = 4;
 
-/// f with a value of the type that dtype stores.
+/// f with a value of the type that dtype stores, one that T holds; an 8-bit float's code.
+template <class T, class F>
+GG_DEVICE void with_held(DType dtype, F f) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (is_float8(dtype)) return f(uint8_t{});
+  }
+  with_storage<T>(dtype, f);
+}
+
+/// f with a value of the type that dtype stores; an 8-bit float's code.
 template <class F>
 GG_DEVICE void with_any(DType dtype, F f) {
   switch (dtype) {
@@ -188,6 +199,23 @@ GG_DEVICE void with_any(DType dtype, F f) {
   }
 }
 
+/// Codes of 8-bit floats, where `from` is one, become numbers, and numbers codes where `to` is one.
+template <class T, int N>
+GG_DEVICE void convert_codes(DType from, DType to, T (&values)[N]) {
+  if (is_float8(from)) {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      values[i] = static_cast<T>(float8_to_float(from, static_cast<uint8_t>(values[i])));
+    }
+  }
+  if (is_float8(to)) {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      values[i] = static_cast<T>(float_to_float8(to, static_cast<float>(values[i])));
+    }
+  }
+}
+
 template <class T>
 __global__ void __launch_bounds__(kBlock)
     cast_kernel(Walk<2> walk, DType from, const void* x, DType to, void* y) {
@@ -200,18 +228,20 @@ __global__ void __launch_bounds__(kBlock)
     if (tile.vectors) {
       int64_t at[2];
       locate_vectors(walk, 1, tile, at);
-      with_storage<T>(from, [&](auto stored) {
+      with_held<T>(from, [&](auto stored) {
         Raw<decltype(stored), W, N> raw;
         load_vectors(walk, 1, at, x, raw);
         convert_raw(raw, values);
       });
+      convert_codes(from, to, values);
       locate_vectors(walk, 0, tile, at);
       with_any(to, [&](auto stored) { store_vectors<W, decltype(stored)>(at, y, values); });
     } else {
       int64_t at[N];
       locate_elements(walk, 1, tile, at);
-      with_storage<T>(
+      with_held<T>(
           from, [&](auto stored) { load_elements<decltype(stored)>(walk, tile, at, x, values); });
+      convert_codes(from, to, values);
       locate_elements(walk, 0, tile, at);
       with_any(to,
                [&](auto stored) { store_elements<decltype(stored)>(walk, tile, at, y, values); });
@@ -239,7 +269,7 @@ void copy(Stream stream, const Array& x, const Array& y) {
   const Walk<2> walk = make_walk(arrays, kCastWidth);
   if (x.dtype == DType::f64) {
     launch_cast<double>(stream, walk, x, y);
-  } else if (is_floating(x.dtype)) {
+  } else if (is_floating(x.dtype) || is_float8(x.dtype)) {
     launch_cast<float>(stream, walk, x, y);
   } else {
     launch_cast<int64_t>(stream, walk, x, y);

@@ -159,6 +159,7 @@ void dispatch_compute(DType dtype, F&& f) {
 }
 
 bool in_domain(Domain domain, DType dtype) {
+  if (is_float8(dtype)) return false;
   if (domain == Domain::any) return true;
   if (domain == Domain::floating) return is_floating(dtype);
   if (domain == Domain::number) return dtype != DType::boolean;

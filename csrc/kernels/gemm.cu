@@ -2,6 +2,7 @@
 // Host only.
 
 #include "core/checks.h"
+#include "kernels/gemm_float8.cuh"
 #include "kernels/gemm_hopper.cuh"
 #include "kernels/gemm_launch.cuh"
 
@@ -53,6 +54,7 @@ LaunchMma* mma_kernels(GemmMath math) {
 int64_t gemm_workspace(const Array& a, const Array& b, const Array& y, MatmulPrecision precision) {
   check_gemm(a, b, y, {});
   if (y.size() == 0 || a.size() == 0) return 0;
+  if (is_float8(a.dtype)) return gemm_float8_workspace(a, b, y, precision);
   const GemmDevice device = gemm_device();
   GemmProblem folded = gemm_problem(a, b, y, {});
   const int64_t bytes = plan_gemm(folded, a.dtype, precision, device).workspace();
@@ -65,6 +67,7 @@ void gemm(Stream stream, const Array& a, const Array& b, const Array& y,
           const GemmEpilogue& epilogue, MatmulPrecision precision, const Array& workspace) {
   check_gemm(a, b, y, epilogue);
   if (y.size() == 0) return;
+  if (is_float8(a.dtype)) return gemm_float8(stream, a, b, y, epilogue, precision, workspace);
   GemmProblem g = gemm_problem(a, b, y, epilogue);
   const GemmPlan plan = plan_gemm(g, a.dtype, precision, gemm_device());
   check_workspace("gemm", workspace, plan.workspace());
@@ -84,7 +87,7 @@ void gemm(Stream stream, const Array& a, const Array& b, const Array& y,
       mma_kernels(plan.math)(stream, g, plan);
       break;
     case GemmKernel::hopper:
-      launch_gemm_hopper(stream, g, a.dtype);
+      launch_gemm_hopper(stream, g, plan, a.dtype);
       break;
   }
   if (plan.splits > 1) launch_gemm_split_sum(stream, g, a.dtype);

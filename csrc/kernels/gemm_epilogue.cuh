@@ -1,6 +1,6 @@
 // What follows the sums, shared by all GEMM kernels:
 //
-//   y = act(alpha * scale * sum + bias + residual + beta * y)
+//   y = act(alpha * row_scale * scale * sum + bias + residual + beta * y)
 //
 // for R rows of N neighbouring columns at a time: everything that is read is read before anything
 // is written, so that R rows' loads are in flight together. Where k is split, sums go to the
@@ -188,19 +188,20 @@ class Epilogue {
     }
   }
 
-  /// value += alpha * scale * sum
+  /// value += alpha * row_scale * scale * sum
   template <class C, int N>
   __device__ __forceinline__ void add_sums(int64_t row, int64_t col, int count, const A (&sums)[N],
                                            C (&value)[N]) const {
     const GemmOutput& o = g_.out;
-    const C alpha = factor<C>(o.alpha);
+    C alpha = factor<C>(o.alpha);
+    if constexpr (std::is_floating_point_v<C>) {
+      if (o.row_scale) alpha *= o.row_scale[row * o.row_scale_m];
+    }
 #pragma unroll
     for (int i = 0; i < N; i++) {
       C scaled = alpha;
       if constexpr (std::is_floating_point_v<C>) {
-        if (o.scale && i < count) {
-          scaled *= o.scale[row * o.scale_m + (rows_.column + col + i) * o.scale_n];
-        }
+        if (o.scale && i < count) scaled *= o.scale[(rows_.column + col + i) * o.scale_n];
       }
       value[i] += scaled * number<C>(sums[i]);
     }

@@ -5,14 +5,17 @@
 
 namespace gg {
 
-constexpr int kGemmHopperM = 128, kGemmHopperN = 256;  // tile of a block
+/// Whether they can read operand 0 (a) or 1 (b) as it lies: one axis contiguous (k, unless its type
+/// has 16 bits), all else aligned to 16 bytes.
+bool gemm_hopper_reads(const GemmProblem& g, int operand, DType inputs);
 
-/// Whether gemm_hopper.cu can multiply g as it stands, orientation included: code and device are
-/// sm_90a, a and b are of 16 bits with one contiguous axis and all else aligned to 16 bytes, at
-/// most three batch axes are left, and no side is so short that most of a tile would be zeros.
-bool gemm_hopper_fits(const GemmProblem& g, DType inputs, int architecture);
+/// Whether gemm_hopper*.cu can multiply g as it stands on this tile, orientation included: code and
+/// device are sm_90a; the tile is one of theirs for this math; a and b can be read; y has at most
+/// three batch axes longer than 1. k may be split at multiples of 128 bytes.
+bool gemm_hopper_fits(const GemmProblem& g, GemmMath math, DType inputs, const GemmTile& tile,
+                      int architecture);
 
-/// Runs it. g fits, and k is split at multiples of 64.
-void launch_gemm_hopper(Stream stream, const GemmProblem& g, DType inputs);
+/// Runs it. g fits on the plan's tile.
+void launch_gemm_hopper(Stream stream, const GemmProblem& g, const GemmPlan& plan, DType inputs);
 
 }  // namespace gg

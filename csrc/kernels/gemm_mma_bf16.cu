@@ -1,6 +1,6 @@
 // bfloat16 GEMM on tensor cores: m16n8k16 (sm_80 and up).
 //
-//   y = act(alpha scale (a b) + bias + residual + beta y), y bfloat16 or float32
+//   y = act(alpha row_scale scale (a b) + bias + residual + beta y), y bfloat16 or float32
 //
 // Accumulates in float32. y = unless beta != 0. Deterministic: fixed order of sums. Traffic and
 // bound as gemm_mma_f16.cu. Reached: not measured.

@@ -1,6 +1,6 @@
 // float16 GEMM on tensor cores: m16n8k16 (sm_80 and up), m16n8k8 (sm_75).
 //
-//   y = act(alpha scale (a b) + bias + residual + beta y), y float16 or float32
+//   y = act(alpha row_scale scale (a b) + bias + residual + beta y), y float16 or float32
 //
 // Accumulates in float32. y = unless beta != 0. Deterministic: fixed order of sums.
 //

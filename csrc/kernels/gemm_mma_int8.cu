@@ -1,6 +1,7 @@
 // int8, uint8 and bool GEMM on tensor cores: m16n8k32 (sm_80 and up), m8n8k16 (sm_75).
 //
-//   y = act(alpha scale (a b) + bias + residual + beta y), y int8, uint8, bool, int32 or float32
+//   y = act(alpha row_scale scale (a b) + bias + residual + beta y), y int8, uint8, bool, int32 or
+//   float32
 //
 // Accumulates in int32, which wraps. y = unless beta != 0. bool: any(a and b); a and b hold 0
 // and 1.

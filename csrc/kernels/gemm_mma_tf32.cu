@@ -1,6 +1,6 @@
 // float32 GEMM on tensor cores, one tf32 product: m16n8k8 (sm_80 and up).
 //
-//   y = act(alpha scale (a b) + bias + residual + beta y)
+//   y = act(alpha row_scale scale (a b) + bias + residual + beta y)
 //
 // Both factors are rounded to 11 bits, to nearest: an error of at most 2^-11 of each product.
 // Accumulates in float32. y = unless beta != 0. Deterministic: fixed order of sums.

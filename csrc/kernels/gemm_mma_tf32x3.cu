@@ -1,7 +1,7 @@
 // float32 GEMM on tensor cores, three tf32 products for each (Ootomo & Yokota 2022; the arithmetic
 // is in mma_math.cuh): m16n8k8 (sm_80 and up).
 //
-//   y = act(alpha scale (a b) + bias + residual + beta y)
+//   y = act(alpha row_scale scale (a b) + bias + residual + beta y)
 //
 // For k >= 128 its error is no larger than that of float32 FMA
 // (tests/contract/test_gemm_precision). Infinity, NaN and overflow are those of float32 FMA

@@ -1,9 +1,10 @@
 // Sums that a product of split floats cannot form: infinities, NaN, and what overflows on the way.
 //
-// 3xTF32 (gemm_mma_tf32.cu) makes NaN of infinity times 0 in its low product, and its high part may
-// round up to infinity. So a sum that came out not finite is formed again by a plain float32 loop,
-// in the order of gemm_simt_tile.cuh: infinity, NaN and overflow are those of `exact`. (Sums of
-// which only a part overflows in float32 may come out finite, and right.)
+// 3xTF32 (gemm_mma_tf32x3.cu, gemm_hopper_tf32x3.cu) makes NaN of infinity times 0 in its low
+// product, and its high part may round up to infinity. So a sum that came out not finite is formed
+// again by a plain float32 loop, in the order of gemm_simt_tile.cuh: infinity, NaN and overflow are
+// those of `exact`. (Sums of which only a part overflows in float32 may come out finite, and
+// right.)
 #pragma once
 
 #include <cfloat>

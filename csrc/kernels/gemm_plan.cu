@@ -1,19 +1,16 @@
-// The cost model behind gemm_plan.cuh. Host only.
+// The choices behind gemm_plan.cuh: candidates are compared by gemm_cost.cuh. Host only.
 
 #include "kernels/gemm_plan.cuh"
 
-#include <algorithm>
 #include <cstdlib>
 
+#include "kernels/gemm_cost.cuh"
 #include "kernels/gemm_hopper.cuh"
 
 namespace gg {
 namespace {
 
-constexpr int kSkinny = 8;              // rows or columns that the skinny kernels take
-constexpr double kBytesPerClock = 12;   // memory, per multiprocessor: A100 10, H100 14, H200 20
-constexpr double kTileOverhead = 1500;  // clocks: filling the pipeline, writing the tile
-constexpr double kLaunchOverhead = 4000;
+using namespace gemm_cost;
 
 /// Multiply-adds per clock and multiprocessor, from the vendor's white papers. Tensor figures are
 /// with float32 accumulation, where GeForce chips (sm_86, sm_89, sm_120) run at half rate. From
@@ -81,81 +78,141 @@ GemmMath tensor_math(DType inputs, MatmulPrecision precision, const GemmProblem&
   }
 }
 
-bool tile_exists(const GemmProblem& g, const GemmTile& tile, GemmMath math, DType inputs,
-                 GemmDevice device) {
-  if (tile.kernel == GemmKernel::hopper) {
-    return math != GemmMath::fma && gemm_hopper_fits(g, inputs, device.architecture);
-  }
+/// Of tiles that are not Hopper's.
+bool tile_exists(const GemmTile& tile, GemmMath math, DType inputs, GemmDevice device) {
   if (tile.kernel == GemmKernel::mma) {
     const bool wide_exists = math == GemmMath::f16 || math == GemmMath::bf16;
     return math != GemmMath::fma && (tile.n < 256 || (wide_exists && device.code >= 80));
   }
-  if (tile.kernel != GemmKernel::tile || math != GemmMath::fma) return false;
+  if (tile.kernel != GemmKernel::tile) return false;
   if (inputs == DType::f32) return true;
   return tile.m == (is_floating(inputs) ? 64 : 32);
 }
 
 // ---- operands as tensor cores want them ---------------------------------------------------------
 
-/// Copied first: rows that are not contiguous or not aligned to 16 bytes, and 8-bit operands that
-/// are not contiguous along k (ldmatrix transposes 16-bit elements only).
+/// Copied first for mma.sync: rows that are not contiguous or not aligned to 16 bytes, and 8-bit
+/// operands that are not contiguous along k (ldmatrix transposes 16-bit elements only).
 bool needs_packing(const GemmProblem& g, const GemmOperand& o, int element, int k) {
   const bool along_k = o.k == 1;
   if (element == 1 && !along_k) return true;
   return !groups_align(g, o.data, element, 16, along_k ? o.k : o.row, along_k ? o.row : o.k, k);
 }
 
-int64_t round_up(int64_t n, int64_t to) {
-  return (n + to - 1) / to * to;
-}
-
-/// Matrices of an operand that differ: batch axes along which it repeats do not count.
-int64_t matrices(const GemmProblem& g, int k) {
-  int64_t count = 1;
-  for (int i = 0; i < g.batch.ndim; i++) {
-    if (g.batch.stride[k][i] != 0) count *= g.batch.length[i];
-  }
-  return count;
-}
-
+/// Which operands are copied, into that many bytes. 0: used where it lies.
 struct Packing {
-  int64_t a_bytes = 0, b_bytes = 0;  // 0: used where it lies
-  double clocks = 0;                 // that copying takes
+  int64_t a_bytes = 0, b_bytes = 0;
+
+  Packing() = default;
+  Packing(const GemmProblem& g, int element, bool a, bool b) {
+    const int64_t pitch = round_up(g.k * element, 16);
+    if (a) a_bytes = matrices(g, 0) * g.m * pitch;
+    if (b) b_bytes = matrices(g, 1) * g.n * pitch;
+  }
+
+  /// What copying takes.
+  double clocks(GemmDevice device) const {
+    const bool modern = device.architecture == 90;
+    const double bytes_per_clock = modern ? hopper::kMemoryPerClock : kBytesPerClock;
+    const double launch = modern ? hopper::kLaunch : kLaunchOverhead;
+    double sum = 0;
+    for (const int64_t bytes : {a_bytes, b_bytes}) {
+      if (bytes) sum += 2 * double(bytes) / (device.multiprocessors * bytes_per_clock) + launch;
+    }
+    return sum;
+  }
 };
 
-Packing packing(const GemmProblem& g, GemmDevice device, int element) {
-  Packing p;
-  const int64_t pitch = round_up(g.k * element, 16);
-  if (needs_packing(g, g.a, element, 0)) p.a_bytes = matrices(g, 0) * g.m * pitch;
-  if (needs_packing(g, g.b, element, 1)) p.b_bytes = matrices(g, 1) * g.n * pitch;
-  for (const int64_t bytes : {p.a_bytes, p.b_bytes}) {
-    if (bytes == 0) continue;
-    p.clocks += 2 * double(bytes) / (device.multiprocessors * kBytesPerClock) + kLaunchOverhead;
-  }
-  return p;
+/// Copied first for Hopper's kernels: what TMA cannot read, and what is not contiguous along k
+/// where wgmma wants that. g becomes the problem with the copies.
+Packing hopper_packing(GemmProblem& g, DType inputs) {
+  const int element = dtype_size(inputs);
+  const bool a = !gemm_hopper_reads(g, 0, inputs), b = !gemm_hopper_reads(g, 1, inputs);
+  const Packing packing(g, element, a, b);
+  if (a) set_packed(g, 0, element, nullptr);
+  if (b) set_packed(g, 1, element, nullptr);
+  return packing;
 }
 
-int64_t blocks(const GemmProblem& g, const GemmTile& tile) {
-  return (g.m + tile.m - 1) / tile.m * ((g.n + tile.n - 1) / tile.n) * g.batch.size;
+// ---- candidates ---------------------------------------------------------------------------------
+
+struct Choice {
+  const GemmTile* tile = nullptr;
+  GemmMath math{};
+  int splits = 1, cluster = 1;
+  bool swapped = false;
+  Packing packing{};
+  double clocks = 0;
+
+  void take_if_less(const Choice& other) {
+    if (!tile || other.clocks < clocks) *this = other;
+  }
+};
+
+/// Every architecture's tiles, on g as it stands; of mma.sync only `with_mma`.
+void try_tiles(const GemmProblem& g, DType inputs, GemmMath math, GemmDevice device, bool with_mma,
+               Choice& best) {
+  constexpr int64_t min_k = 256;  // of one split: below it, writing and adding sums costs more
+  const int element = dtype_size(inputs);
+  const Packing packing(g, element, needs_packing(g, g.a, element, 0),
+                        needs_packing(g, g.b, element, 1));
+  for (const GemmTile& tile : kGemmTiles) {
+    const bool tensor = tile.kernel == GemmKernel::mma;
+    if (tensor && !with_mma) continue;
+    const GemmMath candidate = tensor ? math : GemmMath::fma;
+    if (!tile_exists(tile, candidate, inputs, device)) continue;
+    // Splitting further is of no use once all multiprocessors have two blocks.
+    const int64_t most = 4 * device.multiprocessors / std::max<int64_t>(tiles(g, tile), 1);
+    for (int64_t s = 1; s == 1 || (s <= most && s <= 64 && g.k / s >= min_k); s *= 2) {
+      const int splits = static_cast<int>(s);
+      Choice c{&tile, candidate, splits};
+      c.clocks = device.architecture == 90
+                     ? hopper::block_clocks(g, tile, candidate, inputs, splits, device)
+                     : block_tiles(g, tile, candidate, inputs, splits, device);
+      if (tensor) {
+        c.packing = packing;
+        c.clocks += packing.clocks(device);
+      }
+      best.take_if_less(c);
+    }
+  }
 }
 
-/// Predicted clocks of one multiprocessor.
-double cost(const GemmProblem& g, const GemmTile& tile, GemmMath math, DType inputs, int splits,
-            GemmDevice device) {
-  const double sms = device.multiprocessors, batch = static_cast<double>(g.batch.size);
-  const int64_t rounds =
-      (blocks(g, tile) * splits + device.multiprocessors - 1) / device.multiprocessors;
-  const double work = double(tile.m) * tile.n * static_cast<double>((g.k + splits - 1) / splits);
-  const double block =
-      work / (gemm_peak(math, device.architecture) * tile.efficiency) + kTileOverhead;
-  const double m = double(g.m), n = double(g.n), k = double(g.k);
-  const double bytes =
-      batch * (m * k + k * n) * dtype_size(inputs) + batch * m * n * dtype_size(g.out.dtype);
-  double clocks = std::max(double(rounds) * block, bytes / (sms * kBytesPerClock));
-  if (splits > 1) {
-    clocks += 8 * splits * batch * m * n / (sms * kBytesPerClock) + kLaunchOverhead;
+/// Hopper's tiles, on g as it stands.
+void try_hopper(const GemmProblem& g, DType inputs, GemmMath math, GemmDevice device, bool swapped,
+                Choice& best) {
+  GemmProblem packed = g;
+  const Packing packing = hopper_packing(packed, inputs);
+  const double copying = packing.clocks(device);
+  for (const GemmTile& tile : kGemmTiles) {
+    if (!gemm_hopper_fits(packed, math, inputs, tile, device.architecture)) continue;
+    const hopper::Way way = hopper::best_way(g, tile, math, inputs, device);
+    best.take_if_less(
+        {&tile, math, way.splits, way.cluster, swapped, packing, copying + way.clocks});
   }
-  return clocks;
+}
+
+GemmProblem swapped(GemmProblem g, DType inputs) {
+  transpose(g);
+  set_access(g, inputs);
+  return g;
+}
+
+/// g lies so that y is contiguous along n. Hopper's tiles are tall: where there are few rows, they
+/// may lie along n as well.
+Choice best_tile(const GemmProblem& g, DType inputs, GemmMath math, GemmDevice device) {
+  constexpr int64_t few = 128;
+  Choice best;
+  if (device.architecture == 90 && math != GemmMath::fma) {
+    try_hopper(g, inputs, math, device, false, best);
+    if (g.m < few) try_hopper(swapped(g, inputs), inputs, math, device, true, best);
+  }
+  // Where wgmma reads 16-bit a and b as they lie, in tiles large and small, mma.sync is no better,
+  // whatever its coarser model says.
+  const bool copied = best.packing.a_bytes + best.packing.b_bytes > 0;
+  const bool with_mma = !best.tile || copied || dtype_size(inputs) != 2;
+  try_tiles(g, inputs, math, device, with_mma, best);
+  return best;
 }
 
 // ---- choices ------------------------------------------------------------------------------------
@@ -172,37 +229,20 @@ int sum_size(DType inputs) {
   return dtype_size(inputs) == 8 ? 8 : 4;
 }
 
-/// At least this k for one split: below it, writing and adding partial sums costs more.
-constexpr int64_t kMinSplit = 256;
-
-void plan_tiles(GemmProblem& g, DType inputs, GemmMath math, GemmDevice device, GemmPlan& plan) {
-  double best = 0;
-  int64_t splits = 1;
-  const int element = dtype_size(inputs);
-  const Packing pack = packing(g, device, element);
-  GemmProblem packed = g;
-  if (pack.a_bytes) set_packed(packed, 0, element, nullptr);
-  if (pack.b_bytes) set_packed(packed, 1, element, nullptr);
-  for (const GemmTile& tile : kGemmTiles) {
-    const bool tensor = tile.kernel != GemmKernel::tile;
-    const GemmMath candidate = tensor ? math : GemmMath::fma;
-    if (!tile_exists(packed, tile, candidate, inputs, device)) continue;
-    // Splitting further is of no use once all multiprocessors have two blocks.
-    const int64_t most = 4 * device.multiprocessors / std::max<int64_t>(blocks(g, tile), 1);
-    for (int64_t s = 1; s == 1 || (s <= most && s <= 64 && g.k / s >= kMinSplit); s *= 2) {
-      double clocks = cost(g, tile, candidate, inputs, static_cast<int>(s), device);
-      if (tensor) clocks += pack.clocks;
-      if (best != 0 && clocks >= best) continue;
-      best = clocks, splits = s;
-      plan.kernel = tile.kernel, plan.math = candidate, plan.m = tile.m, plan.n = tile.n;
-    }
-  }
-  if (plan.kernel != GemmKernel::tile) {
-    plan.pack_a_bytes = pack.a_bytes, plan.pack_b_bytes = pack.b_bytes;
-    plan.pack_a = pack.a_bytes > 0, plan.pack_b = pack.b_bytes > 0;
-  }
-  split(g, plan, splits, 64, sum_size(inputs));
+void plan_tile(GemmProblem& g, DType inputs, const Choice& choice, GemmPlan& plan) {
+  const GemmTile& tile = *choice.tile;
+  plan.kernel = tile.kernel, plan.math = choice.math, plan.m = tile.m, plan.n = tile.n;
+  plan.ping_pong = tile.ping_pong, plan.cluster = choice.cluster;
+  if (choice.swapped) g = swapped(g, inputs), plan.transposed = !plan.transposed;
+  const Packing& p = choice.packing;
+  plan.pack_a_bytes = p.a_bytes, plan.pack_b_bytes = p.b_bytes;
+  plan.pack_a = p.a_bytes > 0, plan.pack_b = p.b_bytes > 0;
+  // Whole stages: 64 elements, or 128 bytes.
+  const int64_t step = std::max(64, hopper::kStage / dtype_size(inputs));
+  split(g, plan, choice.splits, tile.kernel == GemmKernel::hopper ? step : 64, sum_size(inputs));
 }
+
+constexpr int kSkinny = 8;  // rows or columns that the skinny kernels take
 
 /// Blocks of a skinny kernel read b; where they do not fill the machine, k is split between more.
 void plan_skinny(GemmProblem& g, DType inputs, GemmDevice device, GemmPlan& plan) {
@@ -222,12 +262,12 @@ GemmPlan plan_gemm(GemmProblem& g, DType inputs, MatmulPrecision precision, Gemm
   plan.transposed = skinny ? g.m > kSkinny : std::abs(g.out.y_m) < std::abs(g.out.y_n) && g.m > 1;
   if (plan.transposed) transpose(g);
   set_access(g, inputs);
-  plan.splits = 1, plan.split_k = g.k;
+  plan.splits = plan.cluster = 1, plan.split_k = g.k;
   if (skinny) {
     plan_skinny(g, inputs, device, plan);
   } else {
     const GemmMath math = tensor_math(inputs, precision, g, device);
-    plan_tiles(g, inputs, math, device, plan);
+    plan_tile(g, inputs, best_tile(g, inputs, math, device), plan);
   }
   g.split.count = plan.splits, g.split.k = plan.split_k;
   g.exact_overflow = plan.math == GemmMath::tf32x3;

@@ -13,30 +13,41 @@ enum class GemmKernel : int8_t { tile, skinny_dot, skinny_sweep, mma, hopper };
 /// What multiplies: fma on CUDA cores, or a tensor-core instruction.
 enum class GemmMath : int8_t { fma, f16, bf16, tf32, tf32x3, s8, u8 };
 
-/// A block's tile of y. `side`-like names are in tests and reports.
+/// A block's tile of y.
 struct GemmTile {
   GemmKernel kernel;
   int m, n;
-  double efficiency;  ///< of the unit's peak, once the multiprocessor is full
+  double efficiency;       ///< of the unit's peak, once the multiprocessor is full
+  bool ping_pong = false;  ///< hopper: each of a block's two warpgroups has a tile of its own
 };
 
-/// Every tile there is. Where costs are equal (memory is the bound) the first one is taken.
-///   tile: FLOP for each byte of shared memory grow with the side. 128 is built for float32 only.
-///   mma:  a warp's 64 x 64 needs half the shared-memory reads of its 32 x 32. 128 x 256 needs
-///   three
-///         quarters of what 128 x 128 reads from L2, which A100 feels; for 16-bit types from sm_80.
-///   hopper: 0.75 of wgmma's peak, which is 1.59 times what mma.sync reaches there.
+/// Every tile there is; gemm_cost.cuh has what each costs. Of equal costs the first one is taken.
+///   hopper: gemm_hopper_fits says which math and layouts a tile is built for: 16-bit types have
+///           all five, tf32 and 8-bit types those of 256 and 128 columns. 0.85: large products
+///           reach 757 to 830 of 989 TFLOP/s (DeepGEMM; kernels and rounds take the rest). Smaller
+///           tiles read more from shared memory and L2, but fill the machine where y is small, and
+///           128 x 32 and 64 take products of few columns; ping-pong hides the writing of y, which
+///           tells where k is short. 128 x 128 without it is 3xTF32's only tile: 0.75, as it keeps
+///           shared memory nearly as busy as the tensor cores (gemm_hopper_tf32x3.cu).
+///   tile:   FLOP for each byte of shared memory grow with the side. 128 is built for float32 only.
+///   mma:    a warp's 64 x 64 needs half the shared-memory reads of its 32 x 32. 128 x 256 needs
+///           three quarters of what 128 x 128 reads from L2, which A100 feels; for 16-bit types
+///           from sm_80.
 constexpr GemmTile kGemmTiles[] = {
-    {GemmKernel::hopper, 128, 256, 1.19}, {GemmKernel::tile, 128, 128, 0.85},
-    {GemmKernel::tile, 64, 64, 0.60},     {GemmKernel::tile, 32, 32, 0.35},
-    {GemmKernel::mma, 128, 256, 0.85},    {GemmKernel::mma, 128, 128, 0.80},
-    {GemmKernel::mma, 64, 64, 0.50},
+    {GemmKernel::hopper, 128, 256, 0.85},       {GemmKernel::hopper, 128, 192, 0.85},
+    {GemmKernel::hopper, 128, 64, 0.85},        {GemmKernel::hopper, 128, 32, 0.85},
+    {GemmKernel::tile, 128, 128, 0.85},         {GemmKernel::tile, 64, 64, 0.60},
+    {GemmKernel::tile, 32, 32, 0.35},           {GemmKernel::mma, 128, 256, 0.85},
+    {GemmKernel::mma, 128, 128, 0.80},          {GemmKernel::mma, 64, 64, 0.50},
+    {GemmKernel::hopper, 128, 128, 0.85, true}, {GemmKernel::hopper, 128, 128, 0.75},
 };
 
 struct GemmPlan {
   GemmKernel kernel;
   GemmMath math;
   int m, n;             ///< tile; 0 for skinny kernels
+  bool ping_pong;       ///< of the tile
+  int cluster;          ///< hopper: blocks (1 or 2), neighbours along m, that share b's tiles
   bool transposed;      ///< y^T = b^T a^T is computed
   bool pack_a, pack_b;  ///< copied to the workspace first, as tensor cores want it
   int splits;           ///< of k

@@ -18,24 +18,28 @@ bool is_byte(DType t) {
 }
 
 bool may_write(DType inputs, DType output) {
+  if (is_float8(inputs)) return is_floating(output) && output != DType::f64;
   if (inputs == output) return true;
   if (inputs == DType::f16 || inputs == DType::bf16) return output == DType::f32;
   return is_byte(inputs) && (output == DType::i32 || output == DType::f32);
 }
 
 void check_epilogue(const Array& y, const GemmEpilogue& e) {
-  const int64_t n = y.shape[y.ndim - 1];
+  const int64_t m = y.shape[y.ndim - 2], n = y.shape[y.ndim - 1];
   GG_CHECK(!e.bias || (e.bias.ndim == 1 && e.bias.shape[0] == n && e.bias.dtype == y.dtype), kOp,
            "bias must be ", y.dtype, " (", n, ",), as y ", y, ", got ", e.bias);
   GG_CHECK(!e.scale || (e.scale.ndim == 1 && e.scale.dtype == DType::f32 &&
                         (e.scale.shape[0] == n || e.scale.shape[0] == 1)),
            kOp, "scale must be float32 (1,) or (", n, ",), got ", e.scale);
+  GG_CHECK(!e.row_scale || (e.row_scale.ndim == 1 && e.row_scale.dtype == DType::f32 &&
+                            (e.row_scale.shape[0] == m || e.row_scale.shape[0] == 1)),
+           kOp, "row_scale must be float32 (1,) or (", m, ",), got ", e.row_scale);
   GG_CHECK(!e.residual || (e.residual.dtype == y.dtype && broadcasts_to(e.residual, y)), kOp,
            "residual must have y's dtype and broadcast to y ", y, ", got ", e.residual);
   if (is_floating(y.dtype)) return;
   GG_CHECK(e.act == Activation::none, kOp, "activation ", kActivation[static_cast<int>(e.act)],
            " needs a floating y, got ", y.dtype);
-  GG_CHECK(!e.scale, kOp, "scale needs a floating y, got ", y.dtype);
+  GG_CHECK(!e.scale && !e.row_scale, kOp, "scales need a floating y, got ", y.dtype);
   GG_CHECK(e.alpha == std::trunc(e.alpha) && e.beta == std::trunc(e.beta), kOp,
            "alpha and beta must be whole for ", y.dtype, ", got ", e.alpha, " and ", e.beta);
 }
@@ -49,6 +53,17 @@ Layout<4> batch_axes(const Array& a, const Array& b, const Array& y, const Array
   }
   batch.finish();
   return batch;
+}
+
+/// Batch axes of y longer than 1, without those that have become rows. The batch layout may have
+/// joined some, which a residual can keep apart; a plan must not depend on that.
+int most_axes(const Array& y, int64_t matrices) {
+  int count = 0;
+  for (int i = 0; i < y.ndim - 2 && matrices > 1; i++) {
+    if (y.shape[i] > 1) count++;
+    matrices /= std::max<int64_t>(y.shape[i], 1);
+  }
+  return count;
 }
 
 /// A batch of matrices over one b is one matrix with more rows, where strides allow.
@@ -79,6 +94,10 @@ GemmOutput output(const Array& y, const GemmEpilogue& e) {
     out.scale = e.scale.as<const float>();
     out.scale_n = e.scale.shape[0] == 1 ? 0 : e.scale.stride[0];
   }
+  if (e.row_scale) {
+    out.row_scale = e.row_scale.as<const float>();
+    out.row_scale_m = e.row_scale.shape[0] == 1 ? 0 : e.row_scale.stride[0];
+  }
   if (e.bias) out.bias = e.bias.data, out.bias_n = e.bias.stride[0];
   if (e.residual) {
     out.residual = e.residual.data;
@@ -94,9 +113,11 @@ void check_gemm(const Array& a, const Array& b, const Array& y, const GemmEpilog
   GG_CHECK(a && b && y, kOp, "a, b and y must be arrays, got ", a, ", ", b, " and ", y);
   GG_CHECK(a.ndim >= 2 && b.ndim >= 2 && y.ndim >= 2, kOp,
            "a, b and y need at least 2 axes, got a ", a, ", b ", b, ", y ", y);
-  GG_CHECK(a.dtype == b.dtype, kOp, "a and b must have one dtype, got a ", a, ", b ", b);
+  GG_CHECK(a.dtype == b.dtype || (is_float8(a.dtype) && is_float8(b.dtype)), kOp,
+           "a and b must have one dtype, got a ", a, ", b ", b);
   GG_CHECK(may_write(a.dtype, y.dtype), kOp, "y must have the dtype of a and b (or float32 for ",
-           "float16 and bfloat16; int32 or float32 for int8 and uint8), got a ", a, ", y ", y);
+           "float16 and bfloat16; int32 or float32 for int8 and uint8; float16, bfloat16 or ",
+           "float32 for 8-bit floats), got a ", a, ", y ", y);
   const int64_t m = y.shape[y.ndim - 2], n = y.shape[y.ndim - 1], k = a.shape[a.ndim - 1];
   GG_CHECK(b.shape[b.ndim - 2] == k, kOp, "inner sizes differ: a ", a, ", b ", b);
   GG_CHECK(a.shape[a.ndim - 2] == m && b.shape[b.ndim - 1] == n, kOp, "a ", a, " times b ", b,
@@ -117,10 +138,13 @@ GemmProblem gemm_problem(const Array& a, const Array& b, const Array& y,
   g.m = y.shape[yi], g.n = y.shape[yi + 1], g.k = a.shape[ai + 1];
   g.out = output(y, epilogue);
   g.batch = batch_axes(a, b, y, epilogue.residual);
+  g.most_axes = most_axes(y, g.batch.size);
   g.split = {nullptr, (g.n + 3) / 4 * 4, g.k, 1};
-  if (!fold) return g;
+  const bool rows_differ = epilogue.row_scale && epilogue.row_scale.shape[0] != 1;
+  if (!fold || rows_differ) return g;  // folded, a row's number is no longer that in its matrix
   GemmProblem folded = g;
   fold_batch_into_rows(folded);
+  folded.most_axes = most_axes(y, folded.batch.size);
   // A residual whose strides do not fold: then nothing is folded, so that there are two cases for
   // the workspace and no more.
   if (epilogue.residual && gemm_problem(a, b, y, {}, true).m != folded.m) return g;
@@ -131,7 +155,8 @@ void transpose(GemmProblem& g) {
   std::swap(g.a, g.b);
   std::swap(g.m, g.n);
   std::swap(g.out.y_m, g.out.y_n);
-  std::swap(g.out.scale_m, g.out.scale_n);
+  std::swap(g.out.row_scale, g.out.scale);
+  std::swap(g.out.row_scale_m, g.out.scale_n);
   std::swap(g.out.bias_m, g.out.bias_n);
   std::swap(g.out.residual_m, g.out.residual_n);
   std::swap(g.batch.stride[0], g.batch.stride[1]);

@@ -27,14 +27,15 @@ struct GemmOperand {
   GG_HD int64_t slow() const { return along_k ? row : k; }
 };
 
-/// y = act(alpha * scale * sum + bias + residual + beta * y). Strides are in elements; a row of the
-/// problem may be a column of the caller's y.
+/// y = act(alpha * row_scale * scale * sum + bias + residual + beta * y). Strides are in elements;
+/// a row of the problem may be a column of the caller's y.
 struct GemmOutput {
-  void* y;               ///< [batch..., m, n]
-  const float* scale;    ///< or null
-  const void* bias;      ///< or null
-  const void* residual;  ///< [batch..., m, n], or null
-  int64_t y_m, y_n, scale_m, scale_n, bias_m, bias_n, residual_m, residual_n;
+  void* y;                 ///< [batch..., m, n]
+  const float* scale;      ///< of columns, or null
+  const void* bias;        ///< or null
+  const void* residual;    ///< [batch..., m, n], or null
+  const float* row_scale;  ///< or null
+  int64_t y_m, y_n, row_scale_m, scale_n, bias_m, bias_n, residual_m, residual_n;
   DType dtype;    ///< of y, bias and residual
   bool y_vector;  ///< groups of four along n are contiguous and aligned
   bool residual_vector;
@@ -56,6 +57,7 @@ struct GemmProblem {
   GemmSplit split;
   int64_t m, n, k;
   bool exact_overflow;  ///< a sum that is not finite is formed again as `exact` forms it
+  int most_axes;        ///< batch axes that a residual could keep apart, were there one
   Layout<4> batch;      ///< batch axes of a, b, y, residual
 
   /// Partial sums of one split.

@@ -1,13 +1,13 @@
 // GEMM on ordinary CUDA cores: every dtype, every stride.
 //
-//   y = act(alpha scale (a b) + bias + residual + beta y)    ops.h has the contract
+//   y = act(alpha row_scale scale (a b) + bias + residual + beta y)    ops.h has the contract
 //
 // Assumes nothing of strides: an operand is read along its faster axis, four elements at once where
 // they are contiguous and aligned, so all of NN, NT, TN, TT are coalesced.
 //
 // Accumulates in float32 (float16, bfloat16, float32), float64, or wrapping integers. y = unless
-// beta != 0. Deterministic: the order of every sum is fixed by the shape; where k is split between
-// blocks, gemm_split.cu adds the parts in index order.
+// beta != 0. Deterministic: the order of every sum depends on shapes, layouts and the machine;
+// where k is split between blocks, gemm_split.cu adds the parts in index order.
 //
 // 2 m n k FLOP; a tile of side S reads m n k / S elements of each operand, mostly from L2.
 // Bound: FP32 peak for the 128 x 128 tile. Reached: not measured.

@@ -15,19 +15,37 @@ constexpr int64_t kLongDot = 1024;
 
 template <class T>
 void launch_dot(Stream stream, const GemmProblem& g) {
-  const bool whole_block = g.split.k >= kLongDot;
-  const int64_t groups = gemm_blocks(g, g.m, 4);
-  const int64_t blocks = whole_block ? groups : (groups + kDotWarps - 1) / kDotWarps;
+  constexpr int threads = 32 * kDotWarps;
+  int team = kSkinnyRows;
+  while (team < 32 && team * kDotWidth<T> < g.split.k) team *= 2;
+  if (g.split.k >= kLongDot) team = threads;
+  const int64_t teams = threads / team, blocks = (gemm_blocks(g, g.m, 4) + teams - 1) / teams;
   for_each_grid(blocks, [&](int64_t first, unsigned grid) {
-    launch(gemm_skinny_dot<T>, grid, 32 * kDotWarps, 0, stream, g, first, whole_block);
+    launch(gemm_skinny_dot<T>, grid, threads, 0, stream, g, first, team);
   });
 }
 
+/// How gemm_skinny_sweep is launched: wide pieces of b's rows, but not on few multiprocessors.
+struct Sweep {
+  int lanes, threads;
+
+  explicit Sweep(const GemmProblem& g) : lanes(8), threads(kSweepThreads / 2) {
+    if (gemm_device().architecture != 90) {
+      if (g.n * g.batch.size < 32 * multiprocessors()) lanes = 2;
+      return;
+    }
+    while (lanes > 2 && 4 * blocks(g) < 3 * multiprocessors()) lanes /= 2;
+    if (blocks(g) < 2 * multiprocessors()) threads = kSweepThreads;  // one block each
+  }
+
+  int64_t blocks(const GemmProblem& g) const { return gemm_blocks(g, g.m, 4 * lanes); }
+};
+
 template <class T>
 void launch_sweep(Stream stream, const GemmProblem& g) {
-  const int lanes = g.n * g.batch.size >= 32 * multiprocessors() ? 8 : 2;
-  for_each_grid(gemm_blocks(g, g.m, 4 * lanes), [&](int64_t first, unsigned grid) {
-    launch(gemm_skinny_sweep<T>, grid, kSweepThreads, 0, stream, g, first, lanes);
+  const Sweep sweep(g);
+  for_each_grid(sweep.blocks(g), [&](int64_t first, unsigned grid) {
+    launch(gemm_skinny_sweep<T>, grid, sweep.threads, 0, stream, g, first, sweep.lanes);
   });
 }
 

@@ -1,6 +1,6 @@
 // The second half of a GEMM whose k is split between blocks.
 //
-//   y = act(alpha scale (partial[0] + partial[1] + ...) + bias + residual + beta y)
+//   y = act(alpha row_scale scale (partial[0] + partial[1] + ...) + bias + residual + beta y)
 //
 // partial [split][batch][m][pitch] has the dtype of the sums. They are added in index order, so the
 // bits do not depend on the schedule. y = unless beta != 0.

@@ -26,7 +26,7 @@ namespace gg {
 template <int Stages>
 struct RingBarriers {
   Mbarrier full[Stages];   ///< one arrival (the producer's) and the stage's bytes
-  Mbarrier empty[Stages];  ///< one arrival for each consumer warp
+  Mbarrier empty[Stages];  ///< one arrival for each consumer warp, of all blocks that share it
 };
 
 /// A stage, and the parity of the round that this side is in.
@@ -41,6 +41,13 @@ struct RingPosition {
       stage = 0;
       parity ^= 1;
     }
+  }
+
+  /// Passes over stages that others consume.
+  GG_HD void skip(int64_t steps) {
+    const int64_t to = stage + steps;
+    stage = static_cast<int>(to % Stages);
+    parity ^= static_cast<unsigned>(to / Stages) & 1;
   }
 
   /// The position `steps` back.
@@ -87,14 +94,28 @@ GG_DEVICE void ring_release(RingBarriers<Stages>& ring, RingPosition<Stages> at)
   if (threadIdx.x % 32 == 0) mbarrier_arrive(&ring.empty[at.stage]);
 }
 
+/// The same, of a stage whose tiles several blocks of a cluster get: each block's producer waits
+/// for the consumers of all.
+template <int Stages>
+GG_DEVICE void ring_release_cluster(RingBarriers<Stages>& ring, RingPosition<Stages> at,
+                                    int blocks) {
+  const unsigned lane = threadIdx.x % 32;
+  if (lane < static_cast<unsigned>(blocks)) mbarrier_arrive_remote(&ring.empty[at.stage], lane);
+}
+
 /// A block whose first `Consumers` threads compute and one of whose others fills the ring. Both
-/// sides run to their end; registers of a thread go from those to these (setmaxnreg).
+/// sides run to their end; registers of a thread go from those to these (setmaxnreg). A stage is
+/// released by `warps` warps of each of the cluster's blocks.
 template <int Consumers, int ConsumerRegisters, int ProducerRegisters, int Stages, class Consume,
           class Produce>
-GG_DEVICE void run_pipeline(RingBarriers<Stages>& ring, const Consume& consume,
-                            const Produce& produce) {
-  if (threadIdx.x == 0) ring_init(ring, Consumers / 32);
-  __syncthreads();
+GG_DEVICE void run_cluster_pipeline(RingBarriers<Stages>& ring, int warps, int blocks,
+                                    const Consume& consume, const Produce& produce) {
+  if (threadIdx.x == 0) ring_init(ring, warps * blocks);
+  if (blocks == 1) {
+    __syncthreads();
+  } else {
+    cluster_sync();
+  }
   if (threadIdx.x < Consumers) {
     registers_increase<ConsumerRegisters>();
     consume();
@@ -102,6 +123,16 @@ GG_DEVICE void run_pipeline(RingBarriers<Stages>& ring, const Consume& consume,
     registers_decrease<ProducerRegisters>();
     if (threadIdx.x == Consumers) produce();
   }
+  if (blocks > 1) cluster_sync();  // others still write to this block and arrive at its barriers
+}
+
+/// The same for a block of its own, whose consumer warps release every stage.
+template <int Consumers, int ConsumerRegisters, int ProducerRegisters, int Stages, class Consume,
+          class Produce>
+GG_DEVICE void run_pipeline(RingBarriers<Stages>& ring, const Consume& consume,
+                            const Produce& produce) {
+  run_cluster_pipeline<Consumers, ConsumerRegisters, ProducerRegisters>(ring, Consumers / 32, 1,
+                                                                        consume, produce);
 }
 
 }  // namespace gg

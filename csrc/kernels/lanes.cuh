@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "core/checks.h"
+#include "core/float8.h"
 #include "core/index.h"
 #include "device/device.h"
 
@@ -212,6 +213,7 @@ T number_as(const Scalar& s) {
 
 /// A Python number as the bytes that dtype stores, in the low end of the result.
 inline uint64_t number_bits(const Scalar& s, DType dtype) {
+  if (is_float8(dtype)) return float_to_float8(dtype, number_as<float>(s));
   uint64_t bits = 0;
   dispatch_all(dtype, [&](auto tag) {
     const auto value = number_as<typename decltype(tag)::type>(s);

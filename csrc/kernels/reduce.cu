@@ -209,6 +209,7 @@ int64_t reduce_workspace(Reduce op, const Array& x, const Array& y) {
 }
 
 void reduce(Stream stream, Reduce op, const Array& x, const Array& y, const Array& workspace) {
+  check_not_float8("reduce", "x", x);
   check_reduce(op, x, y);
   Plan plan = make_plan(op, x, y);
   check_workspace("reduce", workspace, plan.workspace);

@@ -385,6 +385,7 @@ void check_scan(Scan op, const Array& x, const Array& y) {
 }  // namespace
 
 void scan(Stream stream, Scan op, const Array& x, const Array& y) {
+  check_not_float8("scan", "x", x);
   check_scan(op, x, y);
   if (x.size() == 0) return;
   const ScanPlan s = plan_scan(op, x, y);

@@ -257,6 +257,7 @@ bool is_wide(int64_t limit) {
 
 void scatter(Stream stream, Scatter op, const Array& values, const Arrays& indices, const Array& x,
              const Array& workspace, const Array& flag) {
+  if (op != Scatter::set) check_not_float8("scatter", "x", x);
   const ScatterProblem p = scatter_problem(values, indices, x, flag);
   if (p.count == 0) return;
   check_workspace("scatter", workspace, scatter_workspace(indices, x));

@@ -47,6 +47,7 @@ __global__ void __launch_bounds__(kBlock) search_rows(const Search s) {
 void check_search(const Array& rows, const Array& x, const Array& y) {
   const char* const op = "search_sorted";
   check_same_dtype(op, "rows", rows, "x", x);
+  check_not_float8(op, "x", x);
   check_dtype(op, "y", y, DType::i64);
   check_same_shape(op, "x", x, "y", y);
   bool fits = rows.ndim == 1 || (rows.ndim > 1 && rows.ndim == x.ndim);

@@ -188,6 +188,7 @@ Sort plan_sort(const Array& x, bool descending, const Array& y, const Array& ind
 
 int64_t sort_workspace(const Array& x) {
   check_present("sort", "x", x);
+  check_not_float8("sort", "x", x);
   GG_CHECK(x.ndim > 0, "sort", "x has no axis to sort along");
   const int64_t n = x.shape[x.ndim - 1];
   GG_CHECK(n <= kMaxFastIndex, "sort", "the last axis of x ", x,

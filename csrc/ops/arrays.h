@@ -17,7 +17,8 @@ void unary(Stream stream, Unary op, const Array& x, const Array& y, double p0, d
 void binary(Stream stream, Binary op, const Operand& a, const Operand& b, const Array& y);
 
 /// y = x, cast to y's dtype; x broadcasts. Float to integer truncates toward zero, anything to bool
-/// is != 0. Reads and writes each byte once.
+/// is != 0. To 8-bit floats everything goes by way of float32; float8_e4m3fn then overflows to 448,
+/// float8_e5m2 to infinity. Reads and writes each byte once.
 void copy(Stream stream, const Array& x, const Array& y);
 
 /// y = c ? a : b; c is bool; all broadcast; a, b, y have one dtype (or a, b are numbers).
@@ -86,15 +87,16 @@ void search_sorted(Stream stream, const Array& rows, const Array& x, bool right,
 
 // ---- matmul ----------------------------------------------------------------------------------
 
-/// y = act(alpha * scale * (a b) + bias + residual + beta * y)
-///   a [..., m, k], b [..., k, n], one dtype; y [..., m, n]; any strides, so transposes are views;
-///   stride 0 or length 1 broadcasts batch axes of a and b.
-///   y's dtype:  that of a and b; or float32 for float16 and bfloat16 (a gradient is accumulated in
-///   float32 with beta = 1); or int32 or float32 for int8 and uint8.
-///   float16, bfloat16, float32 accumulate in float32, float64 in float64, integers wrap (int8 and
-///   uint8 in 32 bits, others in their own type). One rounding, at the end. beta == 0 overwrites y
-///   without reading it. k == 0 gives act(bias + residual + beta y).
-///   act: none, relu, gelu, gelu_tanh, silu, sigmoid, tanh; act and scale need a floating y.
+/// y = act(alpha * row_scale * scale * (a b) + bias + residual + beta * y)
+///   a [..., m, k], b [..., k, n], one dtype, or both 8-bit floats; y [..., m, n]; any strides, so
+///   transposes are views; stride 0 or length 1 broadcasts batch axes of a and b.
+///   y's dtype: that of a and b; or float32 for float16 and bfloat16 (a gradient is accumulated in
+///   float32 with beta = 1); or int32 or float32 for int8 and uint8. For 8-bit floats it is
+///   float16, bfloat16 or float32.
+///   float16, bfloat16, float32 and 8-bit floats accumulate in float32, float64 in float64,
+///   integers wrap (int8 and uint8 in 32 bits, others in their own type). One rounding, at the end.
+///   beta == 0 overwrites y without reading it. k == 0 gives act(bias + residual + beta y).
+///   act: none, relu, gelu, gelu_tanh, silu, sigmoid, tanh; act and scales need a floating y.
 ///   `precision` is how float32 is multiplied: exact (float32 FMA), high (3xTF32: error no larger
 ///   than exact's, tensor cores where that is faster), tf32 (one tf32 product: 11 bits of each
 ///   factor). Other dtypes ignore it. tf32 without tensor cores is computed exactly.

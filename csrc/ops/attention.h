@@ -13,7 +13,8 @@ struct AttentionOptions {
   /// [B, H, M, N] or broadcast to it by strides of 0; none.
   Array bias;
   /// int32 [S + 1] each, or none: S sequences packed one after another along M and N (B == 1);
-  /// queries of sequence s see the keys of s alone. Ascending from 0 to M and N.
+  /// queries of sequence s see the keys of s alone, so that not even a NaN passes from one to
+  /// another. Ascending from 0 to M and N.
   Array q_offsets, k_offsets;
   /// int32 [B] or none: keys from k_lengths[b] on are padding, never seen (not with offsets).
   Array k_lengths;

@@ -22,12 +22,13 @@ enum class FlagCode : int64_t {
 };
 
 /// What follows the sums of gemm and of convolutions. Every array may be none. `scale` is float32
-/// [1] or [n], on the device; `bias` is [n]; `residual` broadcasts to y. bias and residual have y's
-/// dtype.
+/// [1] or [n], on the device, and gemm's `row_scale` float32 [1] or [m]; `bias` is [n]; `residual`
+/// broadcasts to y. bias and residual have y's dtype.
 struct GemmEpilogue {
   Array scale, bias, residual;
   double alpha = 1, beta = 0;
   Activation act = Activation::none;
+  Array row_scale;
 };
 
 }  // namespace gg

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -22,20 +23,33 @@ _PACKAGE = str(Path(__file__).parent.parent)
 _KINDS = {"isnan": "NaN", "isinf": "infinite"}
 
 
+_LOCK = threading.Lock()
+_watching = 0  # threads
+
+
+def _watch(inspector: Any) -> None:
+    """This thread's operations are inspected so, or not. While no thread's are, operations are
+    spared the call."""
+    global _watching
+    before, MODE.inspect = MODE.inspect, inspector
+    with _LOCK:
+        _watching += (inspector is not None) - (before is not None)
+        engine.connect(inspect=_inspected if _watching else None)
+
+
 class _Watch:
     """`tests` on every result, for a `with` block or for each call of a decorated function."""
 
     def __init__(self, tests: tuple[str, ...]) -> None:
-        engine.connect(inspect=_inspected)  # from the first watch on
         self._inspector: _Inspector | None = _Inspector(tests)
         self._outer: list[Any] = []
 
     def __enter__(self) -> None:
         self._outer.append(MODE.inspect)
-        MODE.inspect = self._inspector
+        _watch(self._inspector)
 
     def __exit__(self, *error: object) -> None:
-        MODE.inspect = self._outer.pop()
+        _watch(self._outer.pop())
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return wrapped_in(self._again, function)
@@ -76,7 +90,7 @@ class set_detect_anomaly(_Watch):
         super().__enter__()
 
     def __enter__(self) -> None:
-        MODE.inspect = self._inspector
+        _watch(self._inspector)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         self.__exit__()  # a decorator: only the calls are meant

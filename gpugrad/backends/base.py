@@ -93,8 +93,9 @@ class Kernels(Protocol):
     def gemm(self, a: Array, b: Array, bias: Array | None = None, act: str = "none",
              alpha: float = 1.0, beta: float = 0.0, out: Array | None = None,
              scale: Array | None = None, residual: Array | None = None,
-             dtype: DType | None = None) -> Array:
-        """Into `out`, or a new array of `dtype` (that of a and b unless given)."""
+             dtype: DType | None = None, row_scale: Array | None = None) -> Array:
+        """Into `out`, or a new array of `dtype` (that of a and b unless given). With nothing beside
+        them, a or b of two matrices may be a vector, or both: y [n], [m] or []."""
     def gather(self, x: Array, indices: Sequence[Array], axis: int = 0) -> Array:
         """Over the axes of x from `axis` on; the result has those of the indices there."""
     def scatter(self, name: str, x: Array, indices: Sequence[Array], values: Operand) -> None:

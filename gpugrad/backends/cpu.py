@@ -13,7 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from ..dtype import DType, accumulation, int64, is_floating, sum_dtype
+from ..dtype import (
+    DType,
+    accumulation,
+    int64,
+    is_float8,
+    is_floating,
+    sum_dtype,
+    unsupported,
+)
 from . import reference
 from .base import OPERATIONS, raise_flag
 from .cpu_elementwise import (
@@ -69,6 +77,8 @@ def reduce(name: str, x: NDArray, axes: tuple[int, ...], keepdims: bool) -> NDAr
         if name == "mean":
             y = quiet.run(_SUMS["sum"], x, axes, None, None, keepdims)
             return quiet.run(np.divide, y, x.size / y.size if y.size else 1.0, out=y)
+    elif is_float8(dtype):
+        raise unsupported(name, dtype)
     elif name in _SUMS and not is_floating(dtype):
         return asarray(_SUMS[name](x, axes, sum_dtype(dtype), None, keepdims))
     return reference.reduce(name, x, axes, keepdims)
@@ -93,12 +103,15 @@ def gemm(
     scale: NDArray | None = None,
     residual: NDArray | None = None,
     dtype: DType | None = None,
+    row_scale: NDArray | None = None,
 ) -> NDArray:
-    plain = beta == 0 and scale is None and residual is None and dtype is None
+    plain = beta == 0 and scale is row_scale is residual is dtype is None
     if not plain or a.dtype not in FLOATS or (out is not None and out.dtype != a.dtype):
-        return reference.gemm(a, b, bias, act, alpha, beta, out, scale, residual, dtype)
-    if out is None and a.ndim == 2 and b.ndim == 2:
+        terms = (scale, residual, dtype, row_scale)
+        return reference.gemm(a, b, bias, act, alpha, beta, out, *terms)
+    if out is None and a.ndim < 3 and b.ndim < 3:
         y: NDArray = quiet.run(a.dot, b)  # matmul's result, in half its time for small matrices
+        y = y if type(y) is ndarray else asarray(y)
     else:
         y = quiet.run(np.matmul, a, b, out)
     if alpha != 1:
@@ -126,6 +139,8 @@ def flagged(name: str, *args: Any) -> None:
 
 
 def scatter(name: str, x: NDArray, indices: Sequence[NDArray], values: Any) -> None:
+    if name != "set" and is_float8(x.dtype):
+        raise unsupported(name, x.dtype)
     indices = list(indices)
     if type(values) is not ndarray:
         values = asarray(values).astype(x.dtype)

@@ -13,7 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from ..dtype import DTYPES, DType, bfloat16, bool_, float16, float32, float64, is_floating
+from ..dtype import (
+    DTYPES,
+    FLOAT8,
+    DType,
+    bfloat16,
+    bool_,
+    float16,
+    float32,
+    float64,
+    is_floating,
+    unsupported,
+)
 from . import reference
 from .base import COMPARISONS, PREDICATES
 from .cpu_native import NATIVE, module
@@ -42,6 +53,7 @@ quiet = _Quiet()
 
 FLOATS = (float32, float64)
 HALVES = (float16, bfloat16)
+NARROW = HALVES + FLOAT8
 
 Functors = dict[str, Callable[..., Any]]
 
@@ -76,7 +88,10 @@ _threaded = frozenset(("add", "sub", "mul", "div", "maximum", "minimum"))
 
 def unary(name: str, x: NDArray, p0: float = 0.0, p1: float = 0.0) -> NDArray:
     dtype = x.dtype
-    f = _unary[dtype].get(name)
+    try:
+        f = _unary[dtype].get(name)
+    except KeyError:
+        raise unsupported(name, dtype) from None
     size = x.size
     if f is not None and (size < 1 << 16 or size < _unary_from.get((dtype, name), _NEVER)):
         y = quiet.run(f, x)
@@ -87,17 +102,20 @@ def unary(name: str, x: NDArray, p0: float = 0.0, p1: float = 0.0) -> NDArray:
 
 
 def binary(name: str, a: Any, b: Any, out: NDArray | None = None) -> NDArray:
-    if type(a) is not ndarray:
-        dtype, size = b.dtype, b.size
-        f = _with_number[dtype].get(name)
-    elif type(b) is ndarray:
-        dtype, size = a.dtype, a.size
-        if size < b.size:
-            size = b.size
-        f = _arrays[dtype].get(name)
-    else:
-        dtype, size = a.dtype, a.size
-        f = _with_number[dtype].get(name)
+    try:
+        if type(a) is not ndarray:
+            dtype, size = b.dtype, b.size
+            f = _with_number[dtype].get(name)
+        elif type(b) is ndarray:
+            dtype, size = a.dtype, a.size
+            if size < b.size:
+                size = b.size
+            f = _arrays[dtype].get(name)
+        else:
+            dtype, size = a.dtype, a.size
+            f = _with_number[dtype].get(name)
+    except KeyError:
+        raise unsupported(name, dtype) from None
     if f is None or (size >= LARGE and name in _threaded and dtype in FLOATS):
         return _native_binary(name, a, b, out)
     if out is not None:
@@ -138,12 +156,12 @@ def where(c: NDArray, a: Any, b: Any) -> NDArray:
 
 
 def cast(x: NDArray, dtype: DType) -> NDArray:
-    """Halves, and floats to integers, are not one NumPy loop."""
+    """Halves, 8-bit floats, and floats to integers, are not one NumPy loop."""
     source = x.dtype
     if (
         x.size >= LARGE
-        or source in HALVES
-        or dtype in HALVES
+        or source in NARROW
+        or dtype in NARROW
         or (source in FLOATS and dtype not in FLOATS and dtype != bool_)
     ):
         y = empty_like(x, dtype)

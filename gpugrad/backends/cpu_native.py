@@ -18,7 +18,7 @@ from ..errors import ArgumentError
 from .base import Array, PoolWindow, Shape, raise_flag
 from .engine import module
 from .layout import in_front
-from .native import NativeKernels, run
+from .native import NativeKernels, refusal, run
 
 _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -77,7 +77,7 @@ class CpuNative(NativeKernels):
         try:
             size = size_of(*args)
         except ValueError as error:
-            raise ArgumentError(str(error)) from None
+            raise refusal(size_of, args, error) from None
         return np.empty(size, np.uint8) if size else None
 
     def sum_of(

@@ -68,7 +68,8 @@ class HostBackend(Backend):
                 return np.ndarray(shape, array.dtype, array, shift, strides)  # 5 times as fast
             except (TypeError, ValueError):
                 pass  # it looks beyond `array`
-        return np.asarray(_Strided(array, shift, shape, strides)).view(array.dtype)
+        bits = array.view(f"u{array.itemsize}")  # the interface knows no dtype of ml_dtypes
+        return np.asarray(_Strided(bits, shift, shape, strides)).view(array.dtype)
 
     def synchronize(self) -> None:
         pass

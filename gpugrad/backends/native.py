@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,9 +18,11 @@ from ..dtype import (
     float32,
     float64,
     int64,
+    is_float8,
     result_type,
     sum_dtype,
     uint8,
+    unsupported,
 )
 from ..errors import ArgumentError, ShapeError
 from .base import COMPARISONS, PREDICATES, Array, Arrays, Backend, Operand, Shape
@@ -30,6 +33,9 @@ from .native_images import NativeImages
 from .native_index import NativeIndex
 from .native_norms import NativeNorms
 from .native_text import NativeText
+
+_OF_DTYPE = re.compile(r"(defined|implemented) for|dtype|must be (b?float|u?int|bool)")
+"""In the texts of csrc/core/checks.h that refuse a dtype."""
 
 REDUCED_DTYPE: dict[str, DType] = {"argmax": int64, "argmin": int64, "any": bool_, "all": bool_}
 
@@ -96,7 +102,7 @@ class NativeKernels(NativeIndex, NativeImages, NativeNorms, NativeText, NativeAt
         try:
             size = self.backend.ask(size_of, *args)
         except ValueError as error:
-            raise ArgumentError(str(error)) from None
+            raise refusal(size_of, args, error) from None
         return self.empty((size,), uint8) if size else None
 
     def flagged(self, operation: Callable[..., None], *args: Any) -> None:
@@ -186,14 +192,26 @@ class NativeKernels(NativeIndex, NativeImages, NativeNorms, NativeText, NativeAt
         scale: Array | None = None,
         residual: Array | None = None,
         dtype: DType | None = None,
+        row_scale: Array | None = None,
     ) -> Array:
+        if a.ndim == 1 or b.ndim == 1:
+            given = (bias, out, scale, residual, dtype, row_scale)
+            if (act, alpha, beta) != ("none", 1.0, 0.0) or any(t is not None for t in given):
+                raise ArgumentError(
+                    f"gemm: a product with a vector, {a.shape} times {b.shape}, takes nothing "
+                    "beside the two.\n  Give it as a matrix with an axis of length 1."
+                )
+            y = self.gemm(a[None] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b)
+            return y.reshape((*a.shape[:-1], *b.shape[1:]))
         if out is None:
             batch = broadcast(a.shape[:-2], b.shape[:-2])
             out = self.empty((*batch, a.shape[-2], b.shape[-1]), dtype or a.dtype)
             beta = 0.0
         precision = SETTING.name
         workspace = self.workspace(self.module.gemm_workspace, a, b, out, precision)
-        epilogue = (scale, bias, residual, alpha, beta, act)
+        epilogue: tuple[Any, ...] = (scale, bias, residual, alpha, beta, act)
+        if row_scale is not None:
+            epilogue = (*epilogue, row_scale)
         self.launch(self.module.gemm, a, b, out, epilogue, precision, workspace)
         return out
 
@@ -329,4 +347,17 @@ def run(operation: Callable[..., None], stream: int, args: tuple[Any, ...]) -> N
     try:
         operation(stream, *args)
     except ValueError as error:
-        raise ArgumentError(str(error)) from None
+        raise refusal(operation, args, error) from None
+
+
+def refusal(operation: Callable[..., Any], args: tuple[Any, ...], error: ValueError) -> Exception:
+    """What a module's refusal of `args` is in Python: where it is of a dtype, and one of them is an
+    8-bit float, that of `unsupported`."""
+    name = operation.__name__.removesuffix("_workspace")
+    arrays = [x for y in args for x in (y if isinstance(y, list) else [y]) if hasattr(x, "dtype")]
+    if name in ("copy", "gemm"):  # which take them; not as the result of a product
+        arrays, name = arrays[2:3], "matmul"
+    found = next((x.dtype for x in arrays if is_float8(x.dtype)), None)
+    if found is None or not _OF_DTYPE.search(str(error)):
+        return ArgumentError(str(error))
+    return unsupported(args[0] if isinstance(args[0], str) else name, found)

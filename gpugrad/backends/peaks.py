@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,8 @@ def of_gpu(capability: str, name: str, attributes: Mapping[str, int]) -> Peaks:
         products["bfloat16"] = products["float16"]
     if "int8" in products:
         products["uint8"] = products["int8"]
+        if capability in ("90", "100"):
+            products["float8_e4m3fn"] = products["float8_e5m2"] = products["int8"]
     return Peaks(bandwidth, products, f"{name}, from its clocks and architecture")
 
 
@@ -94,7 +97,7 @@ def of_host(copy: Callable[[Any, Any], None]) -> Peaks:
     products = {}
     for dtype in (np.float32, np.float64):
         a = np.ones((512, 512), dtype)
-        products[np.dtype(dtype).name] = 2 * 512**3 / _least(lambda a=a: a @ a)  # type: ignore[misc]
+        products[np.dtype(dtype).name] = 2 * 512**3 / _least(partial(np.matmul, a, a))
     return Peaks(bandwidth, products, "measured here: a copy, NumPy's products")
 
 

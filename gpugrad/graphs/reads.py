@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import os
 import sys
@@ -15,7 +16,6 @@ from typing import Any, NoReturn
 from .. import backends
 from ..backends import Backend
 from ..errors import CaptureError
-from ..recording import NOW
 
 _HERE = str(Path(__file__).parent)
 _PACKAGE = str(Path(__file__).parent.parent) + os.sep
@@ -38,12 +38,20 @@ def shadowed(owner: Any, **attributes: Any) -> Iterator[None]:
                 delattr(owner, name)
 
 
+class _Thread(threading.local):
+    refused = False  # while its reads are
+
+
+_THREAD = _Thread()
+
+
 class _RefusedReads:
     """While this thread records, it cannot read from a device; nor does it check values there.
 
     All reads go through two methods of a backend, and through the one kernel whose result has a
-    shape that depends on values. They are replaced meanwhile: otherwise none of this costs
-    anything. The first thread that records replaces them, the last puts them back.
+    shape that depends on values; what checks values asks `synchronous` before. They are replaced
+    meanwhile: otherwise none of this costs anything. The first thread that records replaces them,
+    the last puts them back; other threads find them as they were.
     """
 
     def __init__(self) -> None:
@@ -59,8 +67,10 @@ class _RefusedReads:
                 if backend not in self._replaced:
                     self._replaced.add(backend)
                     self._replace(backend)
+        _THREAD.refused = True
 
     def __exit__(self, *error: object) -> None:
+        _THREAD.refused = False
         with self._lock:
             self._threads -= 1
             if self._threads == 0:
@@ -69,7 +79,14 @@ class _RefusedReads:
 
     def _replace(self, backend: Backend) -> None:
         doors = {name: _door(getattr(backend, name)) for name in ("to_numpy", "synchronize")}
-        self._back.enter_context(shadowed(backend, synchronous=False, **doors))
+        self._back.enter_context(shadowed(backend, **doors))
+        usual = inspect.getattr_static(type(backend), "synchronous")
+
+        def waits(self: Backend) -> bool:
+            own = usual.__get__(self) if hasattr(usual, "__get__") else usual
+            return bool(own) and not _THREAD.refused
+
+        self._back.enter_context(shadowed(type(backend), synchronous=property(waits)))
         kernels = backend.kernels
         self._back.enter_context(shadowed(kernels, nonzero=_door(kernels.nonzero)))
 
@@ -79,7 +96,7 @@ refused_reads = _RefusedReads()
 
 def _door(method: Any) -> Any:
     def checked(*args: Any) -> Any:
-        if NOW.recording is not None:
+        if _THREAD.refused:
             _refuse(method.__name__)
         return method(*args)
 

@@ -16,6 +16,7 @@ from ..errors import CaptureError
 from ..nn import Module
 from ..optim.optimizer import Optimizer
 from ..optim.scheduler_base import LRScheduler
+from ..profiler.watching import watched_replay
 from ..random import Generator
 from ..recording import NOW
 from ..tensor import Tensor
@@ -232,7 +233,7 @@ class Record:
         for stream in self.streams.values():
             stream.prepare()
         self.gradients.prepare(self.backend)
-        self.graph.replay()
+        watched_replay(self.backend, self.name, self.graph.replay)
         for stream in self.streams.values():
             stream.replayed()
         self.gradients.replayed()

@@ -59,14 +59,14 @@ class CastMethods:
         elif device is not None and not isinstance(device, (Device, str)):
             place, dtype = None, device
         wanted = None if dtype is None else dtypes.as_dtype(dtype)
-        if wanted is not None and not dtypes.is_floating(wanted):
+        if wanted is not None and not dtypes.is_floating_point(wanted):
             raise DTypeError(
                 f"{type(self).__name__}.to(dtype): parameters are floating-point, "
                 f"{wanted.name} is not"
             )
 
         def move(tensor: Tensor) -> Tensor:
-            kind = wanted if dtypes.is_floating(tensor.dtype) else None
+            kind = wanted if dtypes.is_floating_point(tensor.dtype) else None
             fits = memory_format.ndim in (None, tensor.ndim)
             layout = memory_format if fits else preserve_format
             return tensor.to(device=place, dtype=kind, memory_format=layout)

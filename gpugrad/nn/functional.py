@@ -150,8 +150,11 @@ from .norm_functions import (
     local_response_norm,
     rms_norm,
 )
+from .scaled_functions import ScalingType, SwizzleType, scaled_mm
 
 __all__ = [
+    "ScalingType",
+    "SwizzleType",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
@@ -262,6 +265,7 @@ __all__ = [
     "rrelu",
     "rrelu_",
     "scaled_dot_product_attention",
+    "scaled_mm",
     "selu",
     "selu_",
     "sigmoid",

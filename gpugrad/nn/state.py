@@ -238,7 +238,7 @@ def _misfit(path: str, tensor: Tensor, value: Any) -> str:
         return f"{path}: model {tuple(tensor.shape)}, given was not initialised yet"
     if tuple(value.shape) != tuple(tensor.shape):
         return f"{path}: model {tuple(tensor.shape)}, given {tuple(value.shape)}"
-    if value.dtype not in dtypes.DTYPES:
+    if value.dtype not in dtypes.STORED:
         return f"{path}: dtype {value.dtype} is not supported"
     return ""
 

@@ -10,8 +10,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .. import dtype as dtypes
 from ..autograd.function import describe
+from ..dtype import DType
 from ..errors import ArgumentError, DTypeError
 from ..tensor import Tensor
 from .operands import (
@@ -25,6 +28,7 @@ from .operands import (
 )
 
 _NUMBER = (float, int)
+_EQUALITIES = ("eq", "ne")
 _INTEGER_ONLY = ("bitwise_and", "bitwise_or", "bitwise_xor")
 
 
@@ -37,8 +41,17 @@ def nondifferentiable_binary(name: str, input: Any, other: Any) -> Tensor:
     if name == "floor_divide" and first.dtype == dtypes.bool_:
         raise DTypeError("floor_divide: not defined for bool tensors; convert with .int() first.")
     backend = first.backend
+    if name in _EQUALITIES and dtypes.is_float8(first.dtype):
+        a, b = (_in_float32(x, first.dtype) for x in (a, b))
     a, b = (x.data if isinstance(x, Tensor) else x for x in (a, b))
     return Tensor(raw_binary(backend, name, a, b), backend)
+
+
+def _in_float32(x: Any, dtype: DType) -> Any:
+    """A tensor of 8-bit floats, or a number that is rounded to one first."""
+    if isinstance(x, Tensor):
+        return x.to(dtypes.float32)
+    return float(dtypes.to_float8(np.asarray(x), dtype))
 
 
 def _function(name: str, doc: str) -> Callable[[Any, Any], Tensor]:
@@ -85,16 +98,18 @@ def operator(name: str) -> Callable[[Tensor, Any], Any]:
         checked.__doc__ = f"{name}, element by element; without gradient."
         return checked
 
-    no_bool = name == "floor_divide"
+    slow: tuple[DType, ...] = (dtypes.bool_,) if name == "floor_divide" else ()
+    slow = dtypes.FLOAT8 if name in _EQUALITIES else slow  # by way of float32
+    barred = frozenset(d.num for d in slow)
 
     def method(self: Tensor, other: Any) -> Any:
         data, backend = self.data, self.backend
         if isinstance(other, Tensor):
             dtype = data.dtype
             alike = other.data.dtype is dtype and other.backend is backend
-            if alike and not (no_bool and dtype.kind == "b"):
+            if alike and dtype.num not in barred:
                 return Tensor(raw_binary(backend, name, data, other.data), backend)
-        elif type(other) in _NUMBER and data.dtype.kind == "f":
+        elif type(other) in _NUMBER and data.dtype.char in "efd":
             return Tensor(raw_binary(backend, name, data, other), backend)
         elif not is_operand(other):
             return NotImplemented
@@ -114,6 +129,8 @@ def reflected_floor_divide(self: Tensor, other: Any) -> Any:
 def _predicate(name: str, doc: str, of_integer: bool) -> Callable[[Tensor], Tensor]:
     def function(input: Tensor) -> Tensor:
         x = check_tensor(name, input)
+        if dtypes.is_float8(x.dtype):
+            x = x.to(dtypes.float32)
         if dtypes.is_floating(x.dtype):
             return Tensor(x.backend.kernels.unary(name, x.data), x.backend)
         y = x.backend.empty(x.data.shape, dtypes.bool_)

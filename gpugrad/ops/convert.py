@@ -67,7 +67,7 @@ def cast(input: Tensor, dtype: Any) -> Tensor:
     wanted = dtypes.as_dtype(dtype)
     if input.data.dtype == wanted:
         return input
-    if not dtypes.is_floating(wanted) or not dtypes.is_floating(input.data.dtype):
+    if not all(map(dtypes.is_floating_point, (wanted, input.data.dtype))):
         return Tensor(input.backend.kernels.cast(input.data, wanted), input.backend)
     return Cast.apply(input, dtype=wanted)
 
@@ -153,7 +153,7 @@ def _device(text: str) -> str:
 
 
 def _names_dtype(text: str) -> bool:
-    return any(text == d.name for d in dtypes.DTYPES)
+    return any(text == d.name for d in dtypes.STORED)
 
 
 def cpu(input: Tensor) -> Tensor:

@@ -25,12 +25,14 @@ _TYPES = {
     dtypes.bfloat16: "BFloat16Tensor",
     dtypes.float32: "FloatTensor",
     dtypes.float64: "DoubleTensor",
+    dtypes.float8_e4m3fn: "Float8_e4m3fnTensor",
+    dtypes.float8_e5m2: "Float8_e5m2Tensor",
 }
 _OF_TYPE = {name: dtype for dtype, name in _TYPES.items()}
 
 
 def is_floating_point(input: Tensor) -> bool:
-    """True for float16, bfloat16, float32 and float64."""
+    """True for float16, bfloat16, float32, float64 and the 8-bit floats."""
     return check_tensor("is_floating_point", input).is_floating_point()
 
 
@@ -57,8 +59,8 @@ def can_cast(from_: Any, to: Any) -> bool:
     """Whether a result of one dtype may be stored in another: not floating in integers or bool,
     nor integers in bool."""
     source, target = dtypes.as_dtype(from_), dtypes.as_dtype(to)
-    if dtypes.is_floating(source):
-        return dtypes.is_floating(target)
+    if dtypes.is_floating_point(source):
+        return dtypes.is_floating_point(target)
     return target != dtypes.bool_ or source == dtypes.bool_
 
 

@@ -68,15 +68,20 @@ class Gather(Function):
 
 
 class ScatterAdd(Function):
-    """y = 0 but y[i[j]] += x[j], over axes of y from `axis` on;  dx[j] = dy[i[j]]."""
+    """y = 0 but y[i[j]] += x[j], over axes of y from `axis` on;  dx[j] = dy[i[j]].
+
+    8-bit floats, whose gradients these may be, are summed in float32 and rounded once.
+    """
 
     def forward(self, x: Any, *indices: Any, shape: tuple[int, ...], axis: int = 0) -> Any:
-        self.axis = axis
+        self.axis, dtype = axis, x.dtype
         self.save(*indices)
+        if dtypes.is_float8(dtype):
+            x = self.kernels.cast(x, dtypes.float32)
         y = self.backend.empty(shape, x.dtype)
         self.kernels.fill(y, 0)
         scatter_at(self.kernels, "add", y, indices, x, axis)
-        return y
+        return y if x.dtype == dtype else self.kernels.cast(y, dtype)
 
     def backward(self, dy: Tensor) -> Any:
         return (Gather.apply(dy, *self.saved, axis=self.axis), *[None] * len(self._saved))
@@ -270,8 +275,8 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     items = index if type(index) is tuple else (index,)
     for item in items:
         if type(item) not in _BASIC:
-            if _is_rows(input, index):
-                return Gather.apply(input, index)
+            if _are_positions(input, items):
+                return Gather.apply(input, *items)
             break
     else:
         try:
@@ -289,15 +294,17 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     return y
 
 
-def _is_rows(input: Tensor, index: Any) -> bool:
-    """Is `index` one tensor of positions along the first axis, which needs no plan?"""
-    return (
-        isinstance(index, Tensor)
-        and index.data.dtype == dtypes.int64
-        and index.data.ndim > 0
-        and input.data.ndim > 0
-        and index.backend is input.backend
-    )
+def _are_positions(input: Tensor, items: Sequence[Any]) -> bool:
+    """Are they tensors of positions along the first axes, of one shape? They need no plan."""
+    shape = None
+    for item in items:
+        if not isinstance(item, Tensor) or item.backend is not input.backend:
+            return False
+        data = item.data
+        if data.dtype != dtypes.int64 or (shape is not None and data.shape != shape):
+            return False
+        shape = data.shape
+    return bool(shape) and len(items) <= input.data.ndim
 
 
 _BASIC = (int, slice, type(None))

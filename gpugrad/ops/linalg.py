@@ -32,31 +32,30 @@ class MatMul(Function):
         return (dy @ b.mT if self.needs(0) else None), (a.mT @ dy if self.needs(1) else None)
 
 
-class Dot(Function):
+class Dot(MatMul):
     """y = sum over k of a[k] b[k];  da = dy b, db = dy a."""
-
-    def forward(self, a: Any, b: Any) -> Any:
-        edges = self.edges
-        self.save(a if edges[1] else None, b if edges[0] else None)
-        return self.kernels.gemm(a.reshape(1, -1), b.reshape(-1, 1)).reshape(())
 
     def backward(self, dy: Tensor) -> Any:
         a, b = self.saved
         return (dy * b if self.needs(0) else None), (dy * a if self.needs(1) else None)
 
 
-class MatVec(Function):
-    """y[m] = sum over k of a[m, k] b[k];  da[m, k] = dy[m] b[k], db = a^T dy."""
-
-    def forward(self, a: Any, b: Any) -> Any:
-        edges = self.edges
-        self.save(a if edges[1] else None, b if edges[0] else None)
-        return self.kernels.gemm(a, b.reshape(-1, 1)).reshape(-1)
+class MatVec(MatMul):
+    """y[m] = sum over k of a[m, k] b[k];  da[m, k] = dy[m] b[k], db = dy a."""
 
     def backward(self, dy: Tensor) -> Any:
         a, b = self.saved
         da = dy.unsqueeze(1) * b if self.needs(0) else None
-        return da, (MatVec.apply(a.mT, dy) if self.needs(1) else None)
+        return da, (VecMat.apply(dy, a) if self.needs(1) else None)
+
+
+class VecMat(MatMul):
+    """y[n] = sum over k of a[k] b[k, n];  da = b dy, db[k, n] = a[k] dy[n]."""
+
+    def backward(self, dy: Tensor) -> Any:
+        a, b = self.saved
+        da = MatVec.apply(b, dy) if self.needs(0) else None
+        return da, (a.unsqueeze(1) * dy if self.needs(1) else None)
 
 
 class Linear(Function):
@@ -130,9 +129,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     a [..., m, k], b [..., k, n] -> [..., m, n]; a vector is a row on the left, a column on the
     right. Dtypes must agree. Half types accumulate in float32.
     """
-    if AUTOCAST.on:
-        input, other = AUTOCAST.cast("matmul", input, other)
-    a, b = input, other
+    a, b = AUTOCAST.cast("matmul", input, other) if AUTOCAST.on else (input, other)
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
         check_tensor("matmul", a), check_tensor("matmul", b)
     x, y = a.data, b.data
@@ -153,7 +150,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if n <= 2 and m == 1:
         return (Dot if n == 1 else MatVec).apply(a, b)
     if n == 1 and m == 2:
-        return MatVec.apply(b.mT, a)
+        return VecMat.apply(a, b)
     if a.backend is not b.backend:
         raise DeviceError(mixed_devices("matmul", (a, b)))
     if n == 1 or m == 1:

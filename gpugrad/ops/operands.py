@@ -35,10 +35,13 @@ def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, An
     if first and second:
         if a.backend is not b.backend:
             raise DeviceError(mixed_devices(name, (a, b)))
-        common = dtypes.result_type(a.data, b.data)
+        try:
+            common = dtypes.result_type(a.data, b.data)
+        except DTypeError as error:
+            raise DTypeError(f"{name}: {error}") from None
     else:
         common = dtypes.result_type(a.data, b) if first else dtypes.result_type(a, b.data)
-    if floating and not dtypes.is_floating(common):
+    if floating and not dtypes.is_floating_point(common):
         common = dtypes.get_default_dtype()
     if first and a.data.dtype != common:
         a = a.to(common)
@@ -127,8 +130,10 @@ def as_floating(name: str, x: Any) -> Tensor:
     if AUTOCAST.on:
         (x,) = AUTOCAST.cast(name, x)
     dtype = x.data.dtype
-    if dtype.kind == "f" or dtypes.is_floating(dtype):
+    if dtype.char in "efd" or dtypes.is_floating(dtype):
         return x
+    if dtypes.is_float8(dtype):
+        raise dtypes.unsupported(name, dtype)
     return x.to(dtypes.get_default_dtype())
 
 
@@ -140,7 +145,9 @@ def wide(x: Any) -> Any:
 def demand_floating(name: str, x: Tensor) -> None:
     """Raise DTypeError where `x` is not floating."""
     dtype = x.data.dtype
-    if dtype.kind != "f" and not dtypes.is_floating(dtype):
+    if dtype.char not in "efd" and not dtypes.is_floating(dtype):
+        if dtypes.is_float8(dtype):
+            raise dtypes.unsupported(name, dtype)
         raise DTypeError(
             f"{name}: needs a floating tensor; got {describe(x)}.\n  Convert it with .float()."
         )

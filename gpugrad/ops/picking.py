@@ -26,7 +26,7 @@ def check_index(name: str, input: Tensor, index: Any) -> Tensor:
         raise DTypeError(f"{name}: index must be an int64 or int32 tensor; got {got}.")
     if index.backend is not input.backend:
         raise DeviceError(mixed_devices(name, (input, index)))
-    return index.to(dtypes.int64)
+    return index if index.data.dtype == dtypes.int64 else index.to(dtypes.int64)
 
 
 def grid(input: Tensor, index: Tensor, dim: int) -> tuple[Tensor, ...]:
@@ -42,8 +42,8 @@ def grid(input: Tensor, index: Tensor, dim: int) -> tuple[Tensor, ...]:
 
 def fits_beside(index: tuple[int, ...], shape: tuple[int, ...], dim: int) -> bool:
     """Has `index` as many axes as `shape` and, except along dim, no greater lengths?"""
-    if len(index) != len(shape):
-        return False
+    if index == shape or len(index) != len(shape):
+        return index == shape
     beside = (*index[:dim], *index[dim + 1 :]), (*shape[:dim], *shape[dim + 1 :])
     return beside[0] == beside[1] or all(map(le, *beside))
 
@@ -63,21 +63,24 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """y[i, j, k] = input[i, index[i, j, k], k] for dim 1; y has the shape of `index`."""
-    dim = axis("gather", dim, check_tensor("gather", input).ndim)
+    x = check_tensor("gather", input)
+    dim = axis("gather", dim, x.data.ndim)
     if sparse_grad:
         raise ArgumentError("gather: gradients are dense; leave sparse_grad out.")
-    index = check_index("gather", input, index)
-    x = input.reshape(1) if input.ndim == 0 else input
-    at = index.reshape(1) if index.ndim == 0 else index
-    if at.numel() and not fits_beside(at.shape, x.shape, dim):
+    index = at = check_index("gather", x, index)
+    if not at.data.size:  # PyTorch asks nothing of the shape of an empty index
+        return Gather.apply(x.reshape(-1), at)
+    if x.data.ndim == 0:
+        x = x.reshape(1)
+    if at.data.ndim == 0:
+        at = at.reshape(1)
+    if not fits_beside(at.data.shape, x.data.shape, dim):
         raise ShapeError(
             f"gather: index {index.shape} must have as many axes as input {input.shape} and, "
             f"except along dim {dim}, no greater lengths."
         )
-    if not at.numel():  # PyTorch asks nothing of the shape of an empty index
-        return Gather.apply(x.reshape(-1), at)
     y: Tensor = Gather.apply(x, *grid(x, at, dim))
-    return y if index.ndim else y.reshape(())
+    return y if index.data.ndim else y.reshape(())
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:

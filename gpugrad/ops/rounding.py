@@ -42,6 +42,8 @@ def no_bool(name: str, x: Any) -> Tensor:
     """`x`, if it is a tensor of numbers. Raises DTypeError otherwise."""
     if check_tensor(name, x).data.dtype == dtypes.bool_:
         raise DTypeError(f"{name}: not defined for bool tensors; convert with .int() first.")
+    if dtypes.is_float8(x.dtype):
+        raise dtypes.unsupported(name, x.dtype)
     return x
 
 

@@ -208,6 +208,8 @@ def nan_to_num(
     """`input` with numbers for NaN and the infinities, by default 0 and the dtype's largest and
     smallest; no gradient flows where one was replaced. Integers stay as they are."""
     x = check_tensor("nan_to_num", input)
+    if dtypes.is_float8(x.dtype):
+        raise dtypes.unsupported("nan_to_num", x.dtype)
     if not dtypes.is_floating(x.dtype):
         return x.clone()
     limits = ml_dtypes.finfo(x.dtype)

@@ -100,10 +100,11 @@ def gemm(
     scale: Any = None,
     residual: Any = None,
     dtype: Any = None,
+    row_scale: Any = None,
 ) -> Cost:
     """2 m n k of each matrix; beta reads y, too."""
     read = y if out is not None and beta else None
-    moved = nbytes(a, b, bias, scale, residual, y) + nbytes(read)
+    moved = nbytes(a, b, bias, scale, row_scale, residual, y) + nbytes(read)
     return Cost(2 * y.size * a.shape[-1], moved, product_of(a.dtype))
 
 
@@ -277,7 +278,8 @@ _STEPS |= {"nadam": 14, "radam": 12, "lion": 7}
 
 _OWN = (binary, gemm, conv_fprop, conv_dgrad, conv_wgrad, attention, attention_grad, recurrent)
 _OWN += (recurrent_grad, gather, scatter, search_sorted, embedding, embedding_grad)  # type: ignore
-_OWN += (embedding_renorm, embedding_bag, crop, resample, sum_of, scale, unscale, global_norm)  # type: ignore
+_OWN += (embedding_renorm, embedding_bag, crop, resample)  # type: ignore
+_OWN += (sum_of, scale, unscale, global_norm)  # type: ignore
 
 COSTS: dict[str, CostOf] = {
     **{name: streaming(n) for n, names in _FLOPS.items() for name in names.split()},

@@ -2,7 +2,8 @@
 
 The door between operations and kernels is ``backend.kernels``. Its methods are replaced while there
 is a listener and put back after the last, so that nothing is spent otherwise. All threads and all
-devices are seen; a kernel that another one calls is part of it.
+devices are seen; a kernel that another one calls is part of it, and so are those that a captured
+step repeats of its graph.
 """
 
 from __future__ import annotations
@@ -151,11 +152,26 @@ def _watched(backend: Backend, name: str, kernel: Callable[..., Any]) -> Callabl
             event.memory = backend.memory_stats().allocated - before
         if any(listener.shapes for listener in told):
             event.shapes = ", ".join(_shape(x) for x in (*args, *options.values()))
-        for listener in told:
-            listener.on_kernel(event)
+        _tell(told, event)
         return result
 
     return call
+
+
+def watched_replay(backend: Backend, step: str, launch: Callable[[], None]) -> None:
+    """Launches the graph of a captured step: one event, for all of its kernels."""
+    told = listeners
+    if not told:
+        launch()
+        return
+    event = Event("graph", places.Place(step, "", ""), backend)
+    _timed(event, launch, (), {})
+    _tell(told, event)
+
+
+def _tell(told: tuple[Listener, ...], event: Event) -> None:
+    for listener in told:
+        listener.on_kernel(event)
 
 
 def _unknown(*args: Any, **options: Any) -> Cost:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,14 @@ import numpy as np
 from gpugrad import models, no_grad, tensor
 from gpugrad.data.dataset import Subset
 from gpugrad.data.loader import DataLoader
-from gpugrad.errors import ArgumentError, DataError
+from gpugrad.errors import ArgumentError
 from gpugrad.tensor import Tensor
-from gpugrad.text import (
-    Lines,
-    PretrainingCollate,
-    SegmentPairs,
-    Tokenizer,
-    WikiText2,
-    documents,
-)
+from gpugrad.text import PretrainingCollate, SegmentPairs, Tokenizer
 from gpugrad.text.cooccurrence import word_vectors
 from gpugrad.train.evaluate import Metric
 from gpugrad.train.hooks import Evaluate
 from gpugrad.train.job import begin, make_trainer, matmul_precision, resume_planned
+from gpugrad.train.pretraining_data import Corpus, load_corpora
 from gpugrad.train.progress import Progress
 from gpugrad.train.text import (
     WARM_UP,
@@ -34,14 +28,15 @@ from gpugrad.train.text import (
     TextRecipe,
     batches_on,
     check_folder,
+    check_kept,
     completed,
     make_tokenizer,
     parameter_count,
     recipe_for,
     save_model_folder,
+    within_positions,
 )
 
-_EACH = 20  # every so many-th document of a file is held out
 _VALID_MOST = 5000  # pairs, which are kept in memory
 
 
@@ -97,24 +92,15 @@ RECIPES: dict[str, PretrainingRecipe] = {
 }
 
 
-class Corpus:
-    """The documents of a text, each as its sentences; anew each time it is iterated over.
-
-    part: 0 leaves out every twentieth document, 1 gives these alone, None gives all.
-    """
-
-    def __init__(self, lines: Iterable[str], part: int | None = None) -> None:
-        self.lines, self.part = lines, part
-
-    def __iter__(self) -> Iterator[list[str]]:
-        for number, document in enumerate(documents(map(_plain, self.lines))):
-            if self.part is None or (number % _EACH == _EACH - 1) == self.part:
-                yield document
-
-    def sentences(self) -> Iterator[str]:
-        """All of them, one after the other."""
-        for document in self:
-            yield from document
+# On from a pre-trained model, over a corpus of short texts such as a task has.
+CONTINUED = {
+    "bert": replace(
+        RECIPES["bert"],
+        epochs=2,
+        batch_size=64,
+        settings={"adamw": {"lr": 1e-3, "weight_decay": 0.01}},
+    )
+}
 
 
 class _Sentences:
@@ -130,19 +116,24 @@ class _Sentences:
 def pretrain(options: TextOptions) -> float:
     """Train, save the model's folder, print its path and the score (the last line); gives it.
 
+    With options.pretrained training goes on from that model, by its tokenizer: on a task's own
+    texts, before fine-tuning, this teaches what they have and the first corpus had not (Gururangan
+    et al. 2020, "Don't Stop Pretraining").
     The score is the masked-language loss on held-out text. Errors as train_sentiment.
     """
-    recipe = recipe_for("pretrain", RECIPES, options)
-    options = completed(options, recipe, f"pretrained-{options.model}")
+    if options.pretrained is None:
+        recipe, output = recipe_for("pretrain", RECIPES, options), f"pretrained-{options.model}"
+    else:
+        recipe, output = recipe_for("pretrain", CONTINUED, options), f"adapted-{options.model}"
+        recipe = within_positions(options, recipe)
+    options = completed(options, recipe, output)
+    check_kept(options)
     check_folder(Path(options.output or ""))
     backend = begin(options)
-    train, valid = _corpora(options)
+    train, valid = load_corpora(options)
     tokenizer = make_tokenizer(options, recipe, _Sentences(train))
     _check_specials(tokenizer)
-    config = {**recipe.config, "vocab_size": len(tokenizer)}
-    config["pad_token_id"] = tokenizer.pad_token_id
-    config |= dict.fromkeys(recipe.lengths, options.max_length)
-    model: Any = models.create(recipe.network, **{**config, **options.config}).to(backend.device)
+    model = _model(options, recipe, tokenizer).to(backend.device)
     with matmul_precision(options.precision or recipe.precision):
         log = _fit(options, recipe, model, tokenizer, train, valid)
     kept = ("loss", "valid_masked_loss", "valid_next_sentence_accuracy")
@@ -155,6 +146,20 @@ def pretrain(options: TextOptions) -> float:
         flush=True,
     )
     return log["valid_masked_loss"]
+
+
+def _model(options: TextOptions, recipe: PretrainingRecipe, tokenizer: Tokenizer) -> Any:
+    """A new model of the recipe, or the pre-trained one with its heads, new where it has none."""
+    if options.pretrained is not None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*newly initialised")
+            found = models.BertForPreTraining.from_pretrained(options.pretrained, **options.config)
+        print(f"parameters of {options.pretrained}")
+        return found
+    config = {**recipe.config, "vocab_size": len(tokenizer)}
+    config["pad_token_id"] = tokenizer.pad_token_id
+    config |= dict.fromkeys(recipe.lengths, options.max_length)
+    return models.create(recipe.network, **{**config, **options.config})
 
 
 def _check_specials(tokenizer: Tokenizer) -> None:
@@ -179,7 +184,8 @@ def _fit(
     device = next(model.parameters()).device
     length = options.max_length or recipe.max_length
     pairs = SegmentPairs(train, tokenizer, length)
-    _begin_well(model, pairs.store.ids)
+    if options.pretrained is None:
+        _begin_well(model, pairs.store.ids)
     size = min(options.batch_size or 1, len(pairs))
     collate = PretrainingCollate(tokenizer, recipe.mask)
     loader = batches_on(DataLoader(pairs, size, shuffle=True, collate_fn=collate), device)
@@ -228,28 +234,3 @@ def _sinusoids(n: int, size: int) -> np.ndarray[Any, Any]:
     angles = np.arange(n)[:, None] * 10000.0 ** (-2 * np.arange((size + 1) // 2) / size)
     both = np.stack([np.sin(angles), np.cos(angles)], -1).reshape(n, -1)[:, :size]
     return both / np.linalg.norm(both, axis=1, keepdims=True)
-
-
-def _corpora(options: TextOptions) -> tuple[Corpus, Corpus]:
-    """To train on and to hold out: WikiText-2's parts, or documents of a file."""
-    data = options.data or ""
-    if data == "wikitext2":
-        return Corpus(WikiText2(options.root, "train")), Corpus(WikiText2(options.root, "valid"))
-    if not Path(data).is_file():
-        raise DataError(
-            f"{data}: there is no such file.\n  --corpus names a text file, or wikitext2."
-        )
-    lines = Lines(data, encoding=options.encoding)
-    if sum(1 for _ in itertools.islice(Corpus(lines), 2 * _EACH)) < 2 * _EACH:
-        raise DataError(
-            f"{data}: has fewer than {2 * _EACH} documents; next-sentence pairs need others to "
-            "draw from.\n  An empty line, or a title as Wikipedia has it, ends a document."
-        )
-    return Corpus(lines, 0), Corpus(lines, 1)
-
-
-def _plain(line: str) -> str:
-    """WikiText's signs as they are in other texts."""
-    for sign in ("-", ",", "."):
-        line = line.replace(f" @{sign}@ ", sign)
-    return line.replace("<unk>", "[UNK]")

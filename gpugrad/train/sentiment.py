@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import gpugrad as gg
 from gpugrad import models
 from gpugrad.data.dataset import Dataset
 from gpugrad.data.loader import DataLoader
-from gpugrad.errors import ArgumentError, DataError
+from gpugrad.errors import DataError
 from gpugrad.nn import Module
 from gpugrad.nn import functional as F
 from gpugrad.tensor import Tensor
@@ -32,11 +32,13 @@ from gpugrad.train.text import (
     TextRecipe,
     batches_on,
     check_folder,
+    check_kept,
     completed,
     make_tokenizer,
     parameter_count,
     recipe_for,
     save_model_folder,
+    within_positions,
 )
 from gpugrad.train.text_data import TextData, load_text_data
 
@@ -173,20 +175,9 @@ def train_sentiment(options: TextOptions) -> float:
 def finetune(options: TextOptions) -> float:
     """As train_sentiment, from the parameters of a pre-trained model (options.pretrained)."""
     recipe = recipe_for("finetune", FINETUNE, options)
-    source = options.pretrained or ""
-    known: Any = models.AutoConfig.from_pretrained(source)
-    positions = known.max_position_embeddings
-    if (options.max_length or 0) > positions:
-        raise ArgumentError(
-            f"--max-length {options.max_length}: the model of {source} has {positions} positions."
-        )
-    recipe = replace(recipe, max_length=min(recipe.max_length, positions))
+    recipe = within_positions(options, recipe)
     options = completed(options, recipe, f"finetuned-{options.model}")
-    if Path(options.output or "").resolve() == Path(source).resolve():
-        raise ArgumentError(
-            f"--output {options.output}: is the pre-trained model, which would be lost.\n"
-            "  Name another folder."
-        )
+    check_kept(options)
     return _run(options, recipe)
 
 

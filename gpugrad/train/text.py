@@ -140,6 +140,31 @@ def completed(options: TextOptions, recipe: TextRecipe, output: str) -> TextOpti
     )
 
 
+def within_positions(options: TextOptions, recipe: _R) -> _R:
+    """The recipe with texts no longer than the positions of the model options.pretrained.
+
+    Raises ArgumentError where --max-length is more than these.
+    """
+    known: Any = models.AutoConfig.from_pretrained(options.pretrained or "")
+    positions = known.max_position_embeddings
+    if (options.max_length or 0) > positions:
+        raise ArgumentError(
+            f"--max-length {options.max_length}: the model of {options.pretrained} has "
+            f"{positions} positions."
+        )
+    return replace(recipe, max_length=min(recipe.max_length, positions))
+
+
+def check_kept(options: TextOptions) -> None:
+    """Raises ArgumentError where the model's folder is that of the pre-trained one."""
+    output, source = options.output, options.pretrained
+    if output and source and Path(output).resolve() == Path(source).resolve():
+        raise ArgumentError(
+            f"--output {output}: is the pre-trained model, which would be lost.\n"
+            "  Name another folder."
+        )
+
+
 def make_tokenizer(options: TextOptions, recipe: TextRecipe, texts: Any, **more: Any) -> Tokenizer:
     """Loaded from the folder of --tokenizer or of the pre-trained model, or trained on texts."""
     length = options.max_length

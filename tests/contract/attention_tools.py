@@ -12,6 +12,7 @@ products is off by the errors of its terms and walk(N) of their magnitudes.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -266,3 +267,30 @@ def hold_unseen_keys(inputs: Inputs, end: int) -> None:
     for x in grads[1:3]:
         assert (backend.to_numpy(x)[0, :, end:] == 0).all()
         assert (backend.to_numpy(x)[1:] == 0).all()
+
+
+def hold_neighbours(backend: Backend, dtype: str, case: Case) -> None:
+    """NaN in every second of the packed sequences reaches no result of the others, not a bit."""
+    __tracebackhide__ = True
+
+    def results(arrays: list[np.ndarray]) -> list[np.ndarray]:
+        q, k, v, dy = (backend.from_numpy(x) for x in arrays)
+        o, lse = backend.kernels.attention(q, k, v, inputs.options)
+        bias = case.bias is not None
+        grads = backend.kernels.attention_grad(dy, q, k, v, o, lse, inputs.options, bias)
+        return [wide(backend.to_numpy(x)) for x in (o, *grads) if x is not None]
+
+    inputs = Inputs(case, backend, dtype)
+    clean = results(inputs.arrays)
+    queries, keys = (
+        [slice(*ends) for ends in itertools.pairwise(offsets or [])]
+        for offsets in (case.q_offsets, case.k_offsets)
+    )
+    for x, rows in zip(inputs.arrays, (queries, keys, keys, queries), strict=True):
+        for each in rows[1::2]:
+            x[:, :, each] = np.nan
+    of = (queries, queries, keys, keys, queries)  # o, dq, dk, dv, dbias
+    for got, expected, rows in zip(results(inputs.arrays), clean, of, strict=False):
+        for each in rows[::2]:
+            assert np.isfinite(expected[:, :, each]).all()
+            assert (got[:, :, each] == expected[:, :, each]).all()

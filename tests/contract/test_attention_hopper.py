@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attention_tools import Case, Inputs, hold, hold_unseen_keys
+from attention_tools import Case, Inputs, hold, hold_neighbours, hold_unseen_keys
 from schedules import SCHEDULES, label, scheduled
 
 from gpugrad.backends import Backend
@@ -76,6 +76,16 @@ def test_packed_sequences(backend: Backend, size: int, window: dict[str, Any]) -
     for queries, keys in packed:
         shape = (1, 4, 2, queries[-1], keys[-1], size)
         hold(backend, "float16", Case(shape, q_offsets=queries, k_offsets=keys, window=window))
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_packed_neighbours(backend: Backend, size: int) -> None:
+    for queries, keys in (
+        ([0, 7, 40, 41, 41, 100, 230], [0, 20, 33, 74, 80, 110, 200]),
+        ([0, 128, 256, 300], [0, 128, 200, 384]),
+    ):
+        shape = (1, 4, 2, queries[-1], keys[-1], size)
+        hold_neighbours(backend, "float16", Case(shape, q_offsets=queries, k_offsets=keys))
 
 
 @pytest.mark.parametrize("window", MASKS, ids=str)

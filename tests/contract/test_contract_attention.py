@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attention_tools import STATE, Case, Inputs, hold, hold_unseen_keys, on_device
+from attention_tools import (
+    STATE,
+    Case,
+    Inputs,
+    hold,
+    hold_neighbours,
+    hold_unseen_keys,
+    on_device,
+)
 from contract_tools import DEVICES, FLOATING, values
 from schedules import SCHEDULES, label, scheduled
 
@@ -105,6 +113,22 @@ def test_attention_packed_sequences(backend: Backend, dtype: str, window: dict[s
         shape = (1, 4, 2, queries[-1], keys[-1], 32)
         case = Case(shape, q_offsets=queries, k_offsets=keys, window=window)
         hold(backend, dtype, case)
+
+
+@dtype_of_inputs
+@pytest.mark.parametrize("size", [32, 100, 160])
+def test_attention_of_packed_neighbours(backend: Backend, dtype: str, size: int) -> None:
+    packed = [
+        ([0, 7, 40, 41, 41, 100, 230], [0, 20, 33, 74, 80, 110, 200]),
+        ([0, 1, 2, 3, 4], [0, 1, 5, 9, 23]),  # few queries
+    ]
+    for queries, keys in packed:
+        shape = (1, 4, 2, queries[-1], keys[-1], size)
+        case = Case(shape, q_offsets=queries, k_offsets=keys)
+        hold_neighbours(backend, dtype, case)
+    bias = (dtype, (1, 4, queries[-1], keys[-1]))
+    case = Case(shape, bias=bias, q_offsets=queries, k_offsets=keys, dropout=0.3, window=CAUSAL)
+    hold_neighbours(backend, dtype, case)
 
 
 @dtype_of_inputs

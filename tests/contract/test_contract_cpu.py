@@ -37,7 +37,7 @@ from gpugrad.backends import reference
 from gpugrad.backends.base import OPERATIONS
 from gpugrad.backends.cpu_native import NATIVE
 from gpugrad.backends.host import HostBackend
-from gpugrad.errors import IndexOutOfRangeError
+from gpugrad.errors import DTypeError, IndexOutOfRangeError
 
 
 class Kernels:
@@ -145,6 +145,20 @@ def test_gather_names_the_first_bad_index_of_the_first_array() -> None:
         IndexOutOfRangeError, match="index 41 is out of range for axis 0 of length 40"
     ):
         NATIVE.gather(x, (first, second))
+
+
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+def test_scatter_overwrites_8_bit_floats_but_joins_none(name: str) -> None:
+    dtype = getattr(dtypes, name)
+    one, two = (np.full(3, number, np.float32).astype(dtype) for number in (1, 2))
+    index = [np.array([0, 2, 2])]
+    x = one.copy()
+    NATIVE.scatter("set", x, index, two)
+    assert x.astype(np.float32).tolist() == [2, 1, 2]
+    for join in ("add", "mul", "max", "min"):
+        with pytest.raises(DTypeError, match=f"not implemented for {name}"):
+            NATIVE.scatter(join, x, index, one)
+    assert x.astype(np.float32).tolist() == [2, 1, 2]
 
 
 @pytest.mark.parametrize("dtype", ALL)

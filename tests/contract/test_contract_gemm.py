@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,6 +113,40 @@ def test_gemm(backend: Backend, dtype: str) -> None:
         hold(backend, dtype, shapes)
 
 
+@pytest.mark.parametrize("dtype", ALL)
+def test_gemm_of_vectors(backend: Backend, dtype: str) -> None:
+    for a, b in (
+        ((1,), (1,)),
+        ((70,), (70,)),
+        ((19, 45), (45,)),
+        ((5, 0), (0,)),
+        ((45,), (45, 19)),
+        ((3,), (3, 1)),
+    ):
+        hold(backend, dtype, (a, b))
+
+
+BESIDE: dict[str, Any] = {
+    "bias": np.ones(2, np.float32),
+    "act": "relu",
+    "alpha": 2.0,
+    "beta": 1.0,
+    "out": np.ones(2, np.float32),
+    "scale": np.ones(2, np.float32),
+    "residual": np.ones(2, np.float32),
+    "dtype": np.dtype(np.float64),
+    "row_scale": np.ones(2, np.float32),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_gemm_of_a_vector_takes_nothing_beside(name: str) -> None:
+    matrix, vector = np.ones((2, 3), np.float32), np.ones(3, np.float32)
+    for a, b in ((matrix, vector), (vector, matrix.T)):
+        with pytest.raises(ArgumentError, match=r"gemm: a product with a vector, .*\n  Give it as"):
+            backends.get("sim").kernels.gemm(a, b, **{name: BESIDE[name]})
+
+
 @pytest.mark.parametrize("dtype", FLOATING)
 @pytest.mark.parametrize("left", LAYOUTS)
 def test_gemm_layouts(backend: Backend, dtype: str, left: str) -> None:
@@ -202,6 +237,51 @@ def test_gemm_residual_scale_and_dtype(backend: Backend, inputs: str, output: st
             held_epilogue(
                 backend, inputs, output, shapes, (n,), (*rows, n), True, act="gelu", beta=1.0
             )
+
+
+# Planned on sm_90 as the transposed product: tests/sim/kernels_gemm_plan.cpp
+# (plans_in_the_simulator) asserts that.
+FEW_ROWS = [((21, 144), (144, 512)), ((12, 160), (160, 1000))]
+
+
+@pytest.mark.parametrize(("inputs", "output"), [("bfloat16", "bfloat16"), ("float16", "float32")])
+@pytest.mark.parametrize("shapes", FEW_ROWS)
+def test_gemm_few_rows(backend: Backend, inputs: str, output: str, shapes: Any) -> None:
+    (m, _), (_, n) = shapes
+    held_epilogue(backend, inputs, output, shapes, (n,), (m, n), True, act="gelu", beta=1.0)
+    held_epilogue(backend, inputs, output, shapes, (1,), (n,), alpha=-2.0)
+    held_epilogue(backend, inputs, output, shapes, residual=(m, 1), bias=True, act="relu")
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "transposed", "strided", "offset"])
+@pytest.mark.parametrize("shapes", FEW_ROWS)
+def test_gemm_few_rows_into(backend: Backend, layout: str, shapes: Any) -> None:
+    out = (shapes[0][0], shapes[1][1])
+    for right in ("contiguous", "transposed"):
+        hold(
+            backend,
+            "float16",
+            shapes,
+            ("contiguous", right),
+            bias=True,
+            beta=2.0,
+            out=out,
+            out_layout=layout,
+        )
+
+
+# One row, few, and more than the skinny kernels take; b faster along k and along n; k of a part of
+# a team's lanes, of all, of a block, and odd; columns that do not fill a group; batches.
+SKINNY = [(1, 300, 64), (2, 130, 40), (8, 37, 257), (5, 64, 1100), (1, 1000, 96), (9, 64, 136)]
+
+
+@pytest.mark.parametrize("dtype", (*FLOATING, "int8"))
+@pytest.mark.parametrize("right", ["contiguous", "transposed", "strided"])
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_gemm_skinny(backend: Backend, dtype: str, right: str, batch: tuple[int, ...]) -> None:
+    for m, n, k in SKINNY:
+        hold(backend, dtype, ((*batch, m, k), (*batch, k, n)), ("contiguous", right))
+        hold(backend, dtype, ((*batch, n, k), (*batch, k, m)), (right, "contiguous"))
 
 
 def test_gemm_int8_sums_do_not_saturate(backend: Backend) -> None:

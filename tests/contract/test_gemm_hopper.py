@@ -1,8 +1,8 @@
 """The Hopper GEMM (csrc/kernels/gemm_hopper.cu) in the simulator, against the specification.
 
-Here are its dtypes, layouts, batches and epilogues, and equal bits in every schedule. That products
-of these sizes are planned on that kernel is asserted by tests/sim/kernels_gemm_hopper.cpp
-(hopper_gemm_is_planned): sizes are in both.
+Here are its dtypes, layouts, batches and epilogues, and equal bits in every schedule, on the tiles
+that the cost model takes; tests/sim/kernels_gemm_hopper.cpp runs every tile. That products of these
+sizes are planned on that kernel is asserted there (hopper_gemm_is_planned): sizes are in both.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from schedules import SCHEDULES, scheduled
 
 from gpugrad import dtype as dtypes
 from gpugrad.backends import Backend, reference
+from gpugrad.backends.matmul_precision import SETTING
 
 # m, n, k: tails of the 128 x 256 x 64 tile, k shorter and longer than the ring of 4 stages, as many
 # tiles as the simulator's 4 multiprocessors and more.
@@ -132,6 +133,56 @@ def test_nan_and_infinity_stay_in_their_row(backend: Backend) -> None:
     assert infinite[3].all() and infinite[130].all() and infinite[:, 299].all()
     infinite[[3, 130]] = infinite[:, 299] = False
     assert not infinite.any()
+
+
+def as_tf32(x: np.ndarray) -> np.ndarray:
+    """x rounded to 10 fraction bits, to nearest, ties to even: what TMA does for tf32."""
+    bits = x.view(np.uint32)
+    rounded = bits + np.uint32(0xFFF) + (bits >> np.uint32(13) & np.uint32(1))
+    return (rounded & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+@pytest.mark.parametrize("majors", [("rows", "columns"), ("columns", "rows")])
+def test_tf32(backend: Backend, majors: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As operands that are rounded already give it in float32."""
+    monkeypatch.setattr(SETTING, "name", "tf32")
+    for m, n, k in [(200, 300, 270), (264, 520, 264)]:
+        a = aligned(as_tf32(values((m, k), "float32", 1)), majors[0])
+        b = aligned(as_tf32(values((k, n), "float32", 2)), majors[1])
+        hold(backend, a, b)
+        hold(backend, a, b, act="gelu", bias=values((n,), "float32", 3), alpha=0.5)
+
+
+def test_tf32_is_rounded_to_nearest(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 1 + x the nearest with 10 fraction bits, of two the even one."""
+    monkeypatch.setattr(SETTING, "name", "tf32")
+    ulp = 2.0**-10
+    numbers = np.array([1 + ulp * f for f in (0.49, 0.5, 0.51, 1.49, 1.5, 1.51)], np.float32)
+    a, b = np.zeros((256, 128), np.float32), np.zeros((128, 256), np.float32)
+    a[:, 5], b[5] = 1, np.resize(numbers, 256)
+    y = backend.to_numpy(backend.kernels.gemm(a, aligned(b, "columns")))
+    expected = np.array([1 + ulp * i for i in (0, 0, 1, 1, 2, 2)], np.float32)
+    np.testing.assert_array_equal(y, np.broadcast_to(np.resize(expected, 256), y.shape))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "bool"])
+def test_bytes(backend: Backend, dtype: str) -> None:
+    """Whole sums, contiguous along k or copied first."""
+    for m, n, k in [(200, 300, 272), (264, 520, 640)]:
+        a, b = values((m, k), dtype, 1), values((k, n), dtype, 2)
+        sums = a.astype(np.int64) @ b.astype(np.int64)
+        for left, right in [("rows", "columns"), ("rows", "rows")]:
+            x, w = aligned(a, left), aligned(b, right)
+            if dtype == "bool":
+                check(backend, backend.kernels.gemm(x, w), sums != 0)
+                continue
+            check(backend, backend.kernels.gemm(x, w), sums.astype(dtype))
+            check(
+                backend,
+                backend.kernels.gemm(x, w, dtype=dtypes.int32, alpha=-3),
+                (-3 * sums).astype(np.int32),
+            )
+            hold(backend, x, w, "float32", scale=values((n,), "float32", 3))
 
 
 def test_same_bits_in_every_schedule(backend: Backend) -> None:

@@ -271,21 +271,27 @@ CASE(transpose_f16) { count_transpose<f16>(); }
 
 // ---- matrix products ---------------------------------------------------------------------------
 
-/// Four tiles; a and b are read twice, the residual once.
+/// Four tiles; a and b are read twice, the residual once. stored: no residual, y leaves by TMA.
 template <class Y>
-void count_gemm_hopper() {
+void count_gemm_hopper(bool stored = false) {
   const Host<f16> a = device_array<f16>({256, 128}), b = device_array<f16>({128, 512});
   const Host<Y> residual = device_array<Y>({256, 512}), y = device_array<Y>({256, 512});
   GemmEpilogue epilogue;
-  epilogue.residual = residual;
+  if (!stored) epilogue.residual = residual;
   GemmProblem g = gemm_problem(a, b, y, epilogue);
   set_access(g, DType::f16);
-  count({a, b, residual}, {y}, [&] { launch_gemm_hopper(nullptr, g, DType::f16); });
+  GemmPlan plan{};
+  plan.math = GemmMath::f16, plan.m = 128, plan.n = 256, plan.cluster = 1;
+  Arrays inputs{a, b};
+  if (!stored) inputs.push_back(residual);
+  count(inputs, {y}, [&] { launch_gemm_hopper(nullptr, g, plan, DType::f16); });
 }
 
 // clang-format off
 CASE(gemm_hopper_f16) { count_gemm_hopper<f16>(); }
 CASE(gemm_hopper_f32) { count_gemm_hopper<float>(); }
+CASE(gemm_hopper_stored_f16) { count_gemm_hopper<f16>(true); }
+CASE(gemm_hopper_stored_f32) { count_gemm_hopper<float>(true); }
 // clang-format on
 
 }  // namespace

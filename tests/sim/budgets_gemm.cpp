@@ -57,6 +57,7 @@ CASE(tf32_tt) { count<float>(80, 256, kColumns, kColumns, kTf32); }
 CASE(tf32_small) { count<float>(80, 64, kColumns, kRows, kTf32); }
 CASE(tf32x3_nn) { count<float>(80, 256, kRows, kRows, kHigh); }
 CASE(tf32x3_tt) { count<float>(80, 256, kColumns, kColumns, kHigh); }
+CASE(tf32x3_hopper) { count<float>(90, 256, kRows, kColumns, kHigh); }
 CASE(int8_nt) { count<int8_t, int32_t>(80, 256, kRows, kColumns); }
 CASE(int8_turing) { count<int8_t, float>(75, 256, kRows, kColumns); }
 // clang-format on

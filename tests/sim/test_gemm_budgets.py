@@ -40,5 +40,14 @@ def test_no_conflicts_and_whole_sectors(cases: Cases, case: str) -> None:
         assert ratio == 1, f"{case}: {space} {ratio:.3f}\n{counts.worst(space, names[0])}"
 
 
+def test_hopper_splits_without_conflicts(cases: Cases) -> None:
+    """b's low parts are written, and a's fragments read, in the order that TMA left."""
+    counts, kernel = cases["tf32x3_hopper"], "gemm_hopper_tf32x3"
+    for space in ("shared", "global"):
+        assert counts.of(kernel, space=space), f"ran {sorted(counts.launches)}"
+        ratio = counts.ratio(space, kernel)
+        assert ratio == 1, f"{space} {ratio:.3f}\n{counts.worst(space, kernel)}"
+
+
 def test_every_case_is_held(cases: Cases) -> None:
-    assert set(cases) == set(CASES)
+    assert set(cases) == {*CASES, "tf32x3_hopper"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...dtype import DType, bool_, is_floating, result_type
+from ...dtype import DType, bool_, float32, is_float8, is_floating, result_type
 from ..base import COMPARISONS, PREDICATES
 from .precision import Array, computing, quiet, rounded, widened
 
@@ -258,7 +258,9 @@ def _truncated(x: Array, dtype: DType) -> Array:
 @quiet
 def cast(x: Array, dtype: DType) -> Array:
     """A new array of `dtype`: floats truncate toward zero to integers, bool is x != 0."""
-    if is_floating(x.dtype) and not is_floating(dtype) and dtype != bool_:
+    if is_float8(x.dtype):
+        x = x.astype(float32)
+    if is_floating(x.dtype) and dtype.kind in "iu":
         return _truncated(x, dtype)
     return np.array(rounded(x, dtype))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...dtype import DType, accumulation, is_floating
+from ...dtype import DType, accumulation, is_float8, is_floating, unsupported
 from .elementwise import UNARY, cast
 from .precision import Array, accumulated, quiet, rounded, widened
 
@@ -34,12 +34,15 @@ def gemm(
     scale: Array | None = None,
     residual: Array | None = None,
     dtype: DType | None = None,
+    row_scale: Array | None = None,
 ) -> Array:
-    """y = act(alpha scale (a b) + bias + residual + beta out), rounded to `dtype`.
+    """y = act(alpha row_scale scale (a b) + bias + residual + beta out), rounded to `dtype`.
 
     Written to `out` if given, else a new array.
     """
     dtype = out.dtype if out is not None else a.dtype if dtype is None else dtype
+    if is_float8(dtype):
+        raise unsupported("matmul", dtype)
     y = np.matmul(*(x if x.dtype == dtype else accumulated(x) for x in map(widened, (a, b))))
     if is_floating(dtype) and not is_floating(y.dtype):
         y = y.astype(accumulation(dtype))
@@ -47,8 +50,9 @@ def gemm(
         alpha, beta = int(alpha), int(beta)
     if alpha != 1:
         y = y * cast(np.array(alpha), y.dtype)
-    if scale is not None:
-        y = y * scale.astype(y.dtype)
+    for factor in (None if row_scale is None else row_scale[:, None], scale):
+        if factor is not None:
+            y = y * factor.astype(y.dtype)
     for term in (bias, residual):
         if term is not None:
             y = y + widened(term)

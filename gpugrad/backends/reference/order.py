@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...dtype import int64
+from ...dtype import int64, is_float8, unsupported
 from .precision import Array, quiet, widened
 
 
@@ -23,6 +23,8 @@ def sort(x: Array, descending: bool) -> tuple[Array, Array]:
 @quiet
 def search_sorted(rows: Array, x: Array, right: bool) -> Array:
     """How many elements of a sorted row are below each element of x (right: or equal to it)."""
+    if is_float8(x.dtype):
+        raise unsupported("search_sorted", x.dtype)
     rows, x = widened(rows), widened(x)
     side: Literal["left", "right"] = "right" if right else "left"
     if rows.ndim == 1:

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...dtype import DType, accumulation, bfloat16, is_half
+from ...dtype import DType, accumulation, bfloat16, float32, is_float8, is_half, to_float8
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
@@ -15,8 +15,8 @@ quiet = np.errstate(all="ignore")
 
 
 def computing(dtype: DType) -> DType:
-    """float32 for half types, the dtype itself for all others."""
-    return accumulation(dtype) if is_half(dtype) else dtype
+    """float32 for half types and 8-bit floats, the dtype itself for all others."""
+    return float32 if is_half(dtype) or is_float8(dtype) else dtype
 
 
 def widened(x: Array) -> Array:
@@ -44,6 +44,8 @@ def _to_odd(x: Array) -> Array:
 def rounded(y: Any, dtype: DType) -> Array:
     """y as an array of `dtype`: the one rounding of an operation."""
     y = np.asarray(y)
+    if is_float8(dtype):
+        return to_float8(y, dtype)
     if dtype == bfloat16:
         if y.dtype == np.int64:  # the bits that float64 would round away become one
             low = y & 0x7FF
