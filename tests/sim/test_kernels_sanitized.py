@@ -25,7 +25,7 @@ def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 )
 def test_kernels_are_right_and_clean(kernels: Path, order: str, copies: str, seed: int) -> None:
     schedule = ("--order", order, "--async", copies, "--seed", str(seed))
-    status, output = build.run(kernels, *schedule, timeout=300)
+    status, output = build.run(kernels, *schedule, timeout=900)
     assert status == 0, output
     assert "FAILED" not in output and "Sanitizer" not in output, output
     assert output.count("ok ") > 20
