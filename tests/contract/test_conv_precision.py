@@ -22,10 +22,12 @@ from gpugrad.backends.matmul_precision import SETTING
 
 @pytest.fixture(autouse=True)
 def precision() -> Iterator[None]:
-    """What a test does to the precision of float32 is undone."""
-    before = SETTING.name
+    """On a card with tf32; what a test does to the precision of float32 is undone."""
+    before, architecture = SETTING.name, _sim.architecture()
+    _sim.set_architecture(max(architecture, 80))
     yield
     SETTING.name = before
+    _sim.set_architecture(architecture)
 
 
 def on_sim(precision: str, case: Case, x: Any, w: Any, y: Any) -> list[np.ndarray]:
