@@ -20,6 +20,7 @@ from duel import NOT_COUNTED, OURS, Cost, Duel, summary, table
 from facts import facts, gpu
 from rivals import check_agree, torch_module
 from store import Store
+from surviving import lost
 from timing import Timer, Work, busy
 
 import gpugrad as gg
@@ -30,8 +31,6 @@ STOPPED = 20
 is lost. pytest's own 2 is also that of a file it cannot import."""
 
 GONE, AGAIN = "the GPU's context is lost", ": run it again for the rest"
-LOST = ("earlier kernel failed", "CUDA error", "cudaError", "CUDA_ERROR", "illegal memory")
-FULL = ("out of memory", "OUT_OF_MEMORY", "MemoryAllocation")  # that the context survives
 _BEGAN = time.monotonic()
 _duels: list[Duel] = []
 _failed: dict[str, dict[str, str]] = {}  # test -> rival -> what it said
@@ -83,11 +82,6 @@ _ALL_DONE: pytest.StashKey[list[bool]] = pytest.StashKey()  # of each suite: did
 
 class LostError(Exception):
     """The GPU's context went with a rival."""
-
-
-def lost(said: str) -> bool:
-    """Is this what is said when the GPU's context is lost?"""
-    return any(words in said for words in LOST) and not any(words in said for words in FULL)
 
 
 def place(item: Any) -> tuple[str, str]:

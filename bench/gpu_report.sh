@@ -10,10 +10,13 @@
 # right comes first, then what is fast. Each part leaves its file in bench/results/<gpu>/, with
 # commit, versions and clocks; a suite of bench/ adds to its file test by test, and goes on there.
 # `python bench/performance.py` then writes README's tables. A failed part is named at the end.
+# What is right: `hardware`, does the GPU do what the simulator says; `contract`, every kernel
+# against the specification, in minutes; one that fails or hangs takes no other test along.
 #
 # Needs nvcc, Python 3.11 or newer with CuPy and the packages of pyproject.toml; PyTorch for most
-# rivals. COMMIT names the commit where there is no git, RESULTS another folder, MINUTES another
-# limit, GPUGRAD_DATA the folder with CIFAR-10.
+# rivals. COMMIT names the commit where there is no git, RESULTS another folder (one from another
+# machine is gone on with), SITE one for the build, MINUTES another limit, GPUGRAD_DATA the folder
+# with CIFAR-10.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,9 +24,8 @@ python=${PYTHON:-python3}
 first="matmul attention rows optimizers steps convolutions quantised layers"
 suites="$first $(ls bench/test_*.py | sed 's|bench/test_\(.*\)\.py|\1|' |
   grep -vxE "${first// /|}" | tr '\n' ' ')"
-contract=$(ls tests/contract/test_*.py | sed 's|tests/contract/test_\(.*\)\.py|contract_\1|')
-parts="build facts $contract cases memcheck_float32 memcheck_bfloat16 memcheck_optim racecheck
-  $suites record lab goals"
+parts="build doctor facts hardware contract captures cases memcheck_float32 memcheck_bfloat16
+  memcheck_optim racecheck synccheck initcheck $suites record lab goals"
 if [ "${1:-}" = --list ]; then
   printf '%s\n' $parts
   exit
@@ -35,38 +37,40 @@ gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1)
 gpu=$(tr ' ' '-' <<<"$gpu" | tr -cd '[:alnum:]-')
 results=${RESULTS:-bench/results/$gpu}
 limit=$((60 * ${MINUTES:-9}))
-site=$PWD/build/gpu-report
-mkdir -p "$results"
+site=${SITE:-$PWD/build/gpu-report}
+mkdir -p "$results" "$site"
 # The folder gpugrad of the source tree must not hide what was built.
-export PYTHONSAFEPATH=1 PYTHONPATH="$site:$PWD/bench:$PWD/bench/lab${PYTHONPATH:+:$PYTHONPATH}"
+export COLUMNS=240 PYTHONSAFEPATH=1
+export PYTHONPATH="$site:$PWD/bench:$PWD/bench/lab${PYTHONPATH:+:$PYTHONPATH}"
 
 left() { echo $((limit - SECONDS)); }
 
 # Not longer than there is time: 124 is the end of the time, not a failure.
 within() { timeout --kill-after=10 "$(left)" "$@"; }
 
-tests() { within "$python" -m pytest -p no:cacheprovider -q "$@"; }
+# A warning, of a package of another version, is none of a kernel's faults.
+tests() { within "$python" -m pytest -p no:cacheprovider -q -W default --tb=short "$@"; }
+
+# Many at once: most of their time is the specification's, on the CPU.
+surviving() { tests -n "$(($(nproc) * 3 / 4 + 1))" -p surviving "$@"; }
 
 part_build() {
   GPUGRAD_CUDA=ON GPUGRAD_SIM=ON within "$python" -m pip install -q --no-build-isolation --no-deps \
-    --no-index --upgrade --target "$site" . 2>&1 | tee "$results/build.log" &&
-    "$python" -m gpugrad doctor | tee "$results/doctor.txt"
+    --no-index --upgrade --target "$site" . 2>&1 | tee "$results/build.log"
 }
+
+part_doctor() { within "$python" -m gpugrad doctor; }
 
 part_facts() { "$python" bench/facts.py --device cuda >"$results/facts.json"; }
 
-# One file of the contract against the specification, on the GPU alone. pytest's 5, nothing was
-# selected, is right where a file has no case for a GPU.
-no_gpu="attention_hopper contract_cpu conv_cpu conv_hopper conv_precision gemm_hopper
-  gemm_hopper_tf32x3 gemm_precision"
-part_contract() {
-  local status=0
-  tests "tests/contract/test_$1.py" -k cuda || status=$?
-  if [ $status = 5 ] && grep -qw "$1" <<<"$no_gpu"; then return 0; fi
-  return $status
-}
+# Each fact of Hopper that kernels stand on, alone: what fails here explains what fails later.
+part_hardware() { within "$python" tests/sim/on_gpu.py; }
 
-part_cases() { tests tests/test_simulated.py --device cuda -n 4 -k "test_case["; }
+part_contract() { surviving tests/contract -k cuda; }
+
+part_captures() { surviving tests/test_capture*.py -k cuda; }
+
+part_cases() { surviving tests/test_simulated.py --device cuda -k "test_case["; }
 
 # Without CuPy's memory pool each array is its own allocation, so that overruns are seen.
 sanitize() {
@@ -74,7 +78,7 @@ sanitize() {
   shift
   export GPUGRAD_TEST_POOL=off
   within compute-sanitizer --tool "$tool" --error-exitcode 9 "$python" -m pytest \
-    -p no:cacheprovider -q "$@"
+    -p no:cacheprovider -q -W default --tb=short "$@"
 }
 
 # compute-sanitizer slows kernels 10 to 100 times: the families whose kernels differ, once each.
@@ -91,6 +95,8 @@ part_memcheck_float32() { sanitize_cases memcheck float32 "$cases"; }
 part_memcheck_bfloat16() { sanitize_cases memcheck bfloat16 "$cases"; }
 part_memcheck_optim() { sanitize memcheck tests/contract/test_contract_optim.py -k cuda; }
 part_racecheck() { sanitize_cases racecheck bfloat16 "$few"; }
+part_synccheck() { sanitize_cases synccheck bfloat16 "$few"; }
+part_initcheck() { sanitize_cases initcheck bfloat16 "$few"; }
 
 # bench/test_<suite>.py: what has a result for this commit is not measured again.
 # 20 (conftest.py) is the end of its time, or of the process's context: a kernel that failed takes
@@ -121,18 +127,13 @@ part_lab() { within "$python" bench/lab/run.py --all --device cuda --write --tab
 
 part_goals() { "$python" bench/goals.py "$results"; }
 
-# Of a part: which function it is, and its argument.
-call() {
-  case $1 in
-    contract_*) part_contract "${1#contract_}" ;;
-    *) if [ -e "bench/test_$1.py" ]; then part_suite "$1"; else "part_$1"; fi ;;
-  esac
-}
+call() { if [ -e "bench/test_$1.py" ]; then part_suite "$1"; else "part_$1"; fi; }
 
 failed=""
 begun=0
 for name in ${*:-$parts}; do
   mark=$results/.done-$name-$COMMIT
+  if [ "$name" = build ]; then mark=$site/.done-$COMMIT; fi  # another machine has to build again
   if [ $# -eq 0 ] && [ "$name" != goals ] && [ -e "$mark" ]; then
     failed+=$(cat "$mark")
     continue
@@ -157,6 +158,7 @@ for name in ${*:-$parts}; do
       exit 3
       ;;
     *)
+      grep -aE '^(FAILED|ERROR) |lost the GPU' "$results/$name.txt" | head -n 40 || true
       echo "== $name failed ($status); see $results/$name.txt"
       if [ "$name" = build ]; then exit 1; fi
       echo " $name" >"$mark"

@@ -170,7 +170,7 @@ def ours(layer: Layer, sets: list[Any], product: str) -> Step:
         "dgrad": lambda s: kernels.conv_dgrad(s[2], s[1], window, x_shape),
         "wgrad": lambda s: kernels.conv_wgrad(s[0], s[2], window, w_shape),
     }
-    return in_turn(works[product], [tuple([x.data for x in tensors]) for tensors in sets])
+    return in_turn(works[product], [tuple([x.array for x in tensors]) for tensors in sets])
 
 
 def theirs(torch: Any, layer: Layer, sets: list[Any], product: str) -> Step:

@@ -130,7 +130,7 @@ def test_matmul(
     rivals = {}
     if precision != "tf32" and kind[0] != "bfloat16":  # the array library has neither
         name, library = array_library(device)
-        raw = [(a.data, b.data) for a, b in ours]
+        raw = [(a.array, b.array) for a, b in ours]
         rivals[name] = in_turn(lambda x: library.matmul(*x), raw)
     if torch_module() is not None:
         theirs = [(as_torch(a), as_torch(b)) for a, b in ours]

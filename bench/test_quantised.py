@@ -64,7 +64,7 @@ def random_bytes(
 def test_int8(compare, device: str, shape: tuple[int, int, int]) -> None:
     m, n, k = shape = (small(shape[0]), small(shape[1]), small(shape[2]))
     arrays = [[x.view(np.int8) for x in pair] for pair in random_bytes(shape, device, 0xFF)]
-    ours = [[gg.tensor(x, device=device).data for x in pair] for pair in arrays]
+    ours = [[gg.tensor(x, device=device).array for x in pair] for pair in arrays]
     gemm = gg.backends.get(device).kernels.gemm
     rivals = {}
     if (torch := torch_module()) is not None:

@@ -15,6 +15,7 @@
 #elif defined(GG_CPU)
 #include "core/cpus.h"
 #include "cpu/engine.h"
+#include "cpu/int_product.h"
 #include "cpu/memory.h"
 #include "cpu/terms.h"
 #endif
@@ -216,6 +217,7 @@ PYBIND11_MODULE(GG_MODULE, m) {
   bind_optimizers(m);
 #if defined(GG_CPU)
   bind_host(m);
+  bind(m, "int_product", int_product, "a", "b", "y");
   bind(m, "sum_of", sum_of, "f", "x", "centre", "y", "workspace");
   bind(m, "sum_of_workspace", sum_of_workspace, "x", "y");
   if (!add_engine(m.def_submodule("_engine", "csrc/cpu/engine.cpp documents it").ptr()))

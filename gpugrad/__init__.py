@@ -90,6 +90,21 @@ from .dtype import (
 from .dtype import bool_ as bool
 from .dtype import promote as promote_types
 from .errors import OutOfMemoryError
+from .legacy import (
+    BoolTensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+    Size,
+    are_deterministic_algorithms_enabled,
+    compile,
+    use_deterministic_algorithms,
+)
 from .memory_format import (
     MemoryFormat as memory_format,
 )
@@ -109,6 +124,7 @@ if TYPE_CHECKING:
     from . import (
         cuda,
         data,
+        distributions,
         func,
         linalg,
         models,
@@ -133,6 +149,7 @@ short, int, long = int16, int32, int64
 _MODULES = (
     "cuda",
     "data",
+    "distributions",
     "func",
     "linalg",
     "models",
@@ -150,6 +167,7 @@ _FUNCTIONS = {
     "load": ".serialization",
     "profile": ".profiler",
     "save": ".serialization",
+    "vmap": ".func",
 }
 _COMPLEX = ("complex", "polar", "cfloat", "cdouble", "complex64", "complex128", "view_as_real")
 

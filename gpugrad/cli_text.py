@@ -95,6 +95,13 @@ def add_finetune(commands: _Parsers[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="its configuration and tokenizer, but new parameters, to compare with",
     )
+    bert.add_argument(
+        "--reinit-layers",
+        type=count,
+        metavar="N",
+        help="new parameters for the last N layers and the pooler, which serve what the model was "
+        "pre-trained on; for few labels (default: all are kept)",
+    )
 
 
 def add_generate(commands: _Parsers[argparse.ArgumentParser]) -> None:

@@ -36,8 +36,8 @@ def reduce(tensor: Tensor, protocol: Any = 2) -> Any:
     _check_leaf("pickle", tensor, "Send detach(), which has the same values without history.")
     if tensor._hooks is not None:
         warnings.warn("pickle: the hooks of a tensor are not written.", UserWarning, stacklevel=2)
-    order = order_of(tensor.data)
-    values = tensor.backend.to_numpy(tensor.data.transpose(order))
+    order = order_of(tensor.array)
+    values = tensor.backend.to_numpy(tensor.array.transpose(order))
     flat = values.reshape(-1).view(np.uint8)
     content: Any = pickle.PickleBuffer(flat.data) if int(protocol) >= 5 else flat.tobytes()
     facts = (values.shape, order, tensor.dtype.name, str(tensor.device), tensor.requires_grad)
@@ -83,7 +83,7 @@ def shallow(tensor: Tensor) -> Tensor:
     """``copy.copy``: another leaf on the same memory; changes in place are seen by both."""
     _check_leaf("copy", tensor, "Use clone() to keep the history, or detach().")
     result = tensor.__class__.__new__(tensor.__class__)
-    Tensor.__init__(result, tensor.data[...], tensor.backend)
+    Tensor.__init__(result, tensor.array[...], tensor.backend)
     result._counter = tensor._counter
     result._requires_grad = tensor._requires_grad
     result._grad = tensor._grad
@@ -97,7 +97,7 @@ def deep(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
     _check_leaf("deepcopy", tensor, "Use clone() to keep the history, or detach().clone().")
     result = tensor.__class__.__new__(tensor.__class__)
     memo[id(tensor)] = result
-    Tensor.__init__(result, tensor.detach().clone().data, tensor.backend)
+    Tensor.__init__(result, tensor.detach().clone().array, tensor.backend)
     result._requires_grad = tensor._requires_grad
     if tensor.grad is not None:
         result.grad = tensor.grad.detach().clone()

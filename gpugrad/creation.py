@@ -149,7 +149,9 @@ def _shared(source: Any, copy: bool | None) -> Tensor:
         return Tensor(_writable(array), backends.get("cpu"))
     if int(kind) == dlpack.CUDA:
         backend: Any = backends.get(f"cuda:{index}")
-        return Tensor(backend.from_dlpack(source), backend)
+        shared = backend.from_dlpack(source)
+        check_dtype("from_dlpack", shared.dtype)
+        return Tensor(shared, backend)
     raise DataError(f"from_dlpack: memory of kind {kind} is neither the CPU's (1) nor CUDA's (2).")
 
 
@@ -287,7 +289,7 @@ def _like(
     memory_format: MemoryFormat,
 ) -> Tensor:
     wanted = input.dtype if dtype is None else dtypes.as_dtype(dtype)
-    backend, lying = backend_of(device, input), (memory_format, input.data)
+    backend, lying = backend_of(device, input), (memory_format, input.array)
     return _filled(name, (input.shape,), value, wanted, backend, grad, *lying)
 
 
@@ -342,19 +344,19 @@ def full_like(
 
 def new_zeros(input: Tensor, *size: Any, dtype: Any = None, device: DeviceLike = None) -> Tensor:
     """All 0 in a shape, with the dtype and device of `input`."""
-    wanted = input.data.dtype if dtype is None else dtypes.as_dtype(dtype)
+    wanted = input.array.dtype if dtype is None else dtypes.as_dtype(dtype)
     return _filled("new_zeros", size, 0, wanted, backend_of(device, input), False)
 
 
 def new_ones(input: Tensor, *size: Any, dtype: Any = None, device: DeviceLike = None) -> Tensor:
     """All 1 in a shape, with the dtype and device of `input`."""
-    wanted = input.data.dtype if dtype is None else dtypes.as_dtype(dtype)
+    wanted = input.array.dtype if dtype is None else dtypes.as_dtype(dtype)
     return _filled("new_ones", size, 1, wanted, backend_of(device, input), False)
 
 
 def new_empty(input: Tensor, *size: Any, dtype: Any = None, device: DeviceLike = None) -> Tensor:
     """Undefined values in a shape, with the dtype and device of `input`."""
-    wanted = input.data.dtype if dtype is None else dtypes.as_dtype(dtype)
+    wanted = input.array.dtype if dtype is None else dtypes.as_dtype(dtype)
     return _filled("new_empty", size, None, wanted, backend_of(device, input), False)
 
 
@@ -362,7 +364,7 @@ def new_full(
     input: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: DeviceLike = None
 ) -> Tensor:
     """All `fill_value` in a shape, with the dtype and device of `input`."""
-    wanted = input.data.dtype if dtype is None else dtypes.as_dtype(dtype)
+    wanted = input.array.dtype if dtype is None else dtypes.as_dtype(dtype)
     return _filled("new_full", (size,), fill_value, wanted, backend_of(device, input), False)
 
 

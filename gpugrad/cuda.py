@@ -11,15 +11,20 @@ from . import amp, backends
 from .backends.report import gpu, gpus
 from .device import Device
 from .errors import OutOfMemoryError
+from .random import default_generator
 
 __all__ = [
     "OutOfMemoryError",
     "amp",
+    "current_device",
     "device_count",
     "empty_cache",
     "get_device_capability",
     "get_device_name",
     "is_available",
+    "is_bf16_supported",
+    "manual_seed",
+    "manual_seed_all",
     "max_memory_allocated",
     "max_memory_reserved",
     "mem_get_info",
@@ -46,6 +51,31 @@ def is_available() -> bool:
 def device_count() -> int:
     """The number of GPUs that the driver shows."""
     return len(gpus())
+
+
+def current_device() -> int:
+    """0: tensors go to the first GPU unless their device says which."""
+    return 0
+
+
+def is_bf16_supported(including_emulation: bool = True) -> bool:
+    """Whether there is a GPU, and, without emulation, one with bfloat16 units (sm_80 and up)."""
+    return is_available() and (including_emulation or get_device_capability() >= (8, 0))
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the GPU's default generator; `gpugrad.manual_seed` seeds those of all devices.
+
+    Nothing happens where there is no GPU.
+    """
+    if is_available():
+        default_generator("cuda").manual_seed(seed)
+
+
+def manual_seed_all(seed: int) -> None:
+    """`manual_seed` for every GPU."""
+    for index in range(device_count() if is_available() else 0):
+        default_generator(f"cuda:{index}").manual_seed(seed)
 
 
 def get_device_name(device: _Place = None) -> str:

@@ -115,7 +115,7 @@ class _Style:
 def _shown(tensor: Tensor) -> tuple[np.ndarray[Any, Any], bool]:
     """(the values to show, whether those between the edges are left out)."""
     edge = _options.edgeitems
-    array, summarised = tensor.data, tensor.numel() > _options.threshold
+    array, summarised = tensor.array, tensor.numel() > _options.threshold
 
     def parts(x: Any, axis: int) -> np.ndarray[Any, Any]:
         if axis == x.ndim:

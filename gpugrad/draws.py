@@ -71,7 +71,7 @@ def randn(
 
 
 def randint(
-    low: int,
+    low: Any = None,
     high: Any = None,
     size: Any = None,
     *,
@@ -79,11 +79,18 @@ def randint(
     dtype: Any = None,
     device: DeviceLike = None,
 ) -> Tensor:
-    """Whole numbers in [low, high): ``randint(high, size)`` or ``randint(low, high, size)``."""
-    if size is None:
+    """Whole numbers in [low, high): ``randint(high, size)`` or ``randint(low, high, size)``.
+
+    size: a tuple. An int is refused, as in PyTorch: ``randint(1, 5)`` is one number elsewhere.
+    """
+    if size is None:  # randint(high, size)
         low, high, size = 0, low, high
-    if size is None or isinstance(high, (tuple, list)):
+    elif low is None or high is None:  # randint(high, size=...), randint(high=..., size=...)
+        low, high = 0, low if high is None else high
+    if size is None or high is None or isinstance(high, (tuple, list)):
         raise ArgumentError("randint: give randint(high, size) or randint(low, high, size).")
+    if not isinstance(size, (tuple, list)):
+        raise ArgumentError(f"randint: size must be a tuple, got {size!r}.\n  Give ({size!r},).")
     if low >= high:
         raise ArgumentError(f"randint: low {low} must be below high {high}.")
     if high - low >= 1 << 32:
@@ -147,8 +154,8 @@ def normal(
 def _laid(name: str, y: Tensor, like: Tensor, memory_format: MemoryFormat) -> Tensor:
     """y, whose values were drawn in row-major order, in a memory format."""
     check_format(name, memory_format, y.shape)
-    array = empty_in(y.backend.empty, y.shape, y.dtype, memory_format, like.data)
-    y.backend.kernels.copy(y.data, array)
+    array = empty_in(y.backend.empty, y.shape, y.dtype, memory_format, like.array)
+    y.backend.kernels.copy(y.array, array)
     return Tensor(array, y.backend)
 
 

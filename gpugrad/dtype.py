@@ -8,6 +8,9 @@ numbers.
 from __future__ import annotations
 
 import builtins
+import inspect
+import sys
+from types import FrameType
 from typing import Any, TypeAlias
 
 import ml_dtypes
@@ -100,10 +103,32 @@ def is_floating_point(dtype: DType) -> builtins.bool:
 def unsupported(name: str, dtype: DType) -> DTypeError:
     """The error of operation `name`, which does not exist for an 8-bit float."""
     return DTypeError(
-        f"{name}: not implemented for {dtype.name}, which is a dtype to store in.\n"
+        f"{_called(name)}: not implemented for {dtype.name}, which is a dtype to store in.\n"
         "  Convert first: x.to(gg.bfloat16) or x.float(). Matrices of it are multiplied by "
         "gg.nn.functional.scaled_mm."
     )
+
+
+def _called(operation: str) -> str:
+    """The function of ops or nn that the user called, which `operation` is a part of."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        package, *place = frame.f_globals.get("__name__", "").split(".")
+        if package == "gpugrad":
+            name = frame.f_code.co_name
+            own = inspect.unwrap(frame.f_globals.get(name, len))  # not a method of that name
+            if place[0] in ("ops", "nn") and getattr(own, "__code__", None) is frame.f_code:
+                operation = name if _public(name) else operation
+        elif package not in ("contextlib", "numpy"):  # which the specification's decorators are of
+            break
+        frame = frame.f_back
+    return operation
+
+
+def _public(name: str) -> builtins.bool:
+    """Is it the name of a function for users? Those lie higher up."""
+    modules = map(sys.modules.get, ("gpugrad.ops", "gpugrad.nn.functional"))
+    return any(module is not None and name in vars(module) for module in modules)
 
 
 def to_float8(values: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:

@@ -47,6 +47,10 @@ class DataError(GpugradError, ValueError):
     """A data or model file is missing, truncated, corrupt, or not what it claims to be."""
 
 
+class MissingFileError(DataError, FileNotFoundError):
+    """A file is not there."""
+
+
 class NonFiniteError(GpugradError, FloatingPointError):
     """A loss, gradient or value became NaN or infinite."""
 

@@ -44,10 +44,10 @@ def _arrays(objects: list[Any], device: Device, names: dict[int, str]) -> Iterat
     tensors = [x for x in objects if issubclass(type(x), Tensor) and _lies_on(x, device)]
     for x in tensors:
         if id(x) in names:
-            yield f"parameters of {names[id(x)]}", x.data
+            yield f"parameters of {names[id(x)]}", x.array
     for x in tensors:
         if id(x) in names and x._grad is not None:
-            yield f"gradients of {names[id(x)]}", x._grad.data
+            yield f"gradients of {names[id(x)]}", x._grad.array
     owners: dict[int, str] = {}
     for node in (x for x in objects if issubclass(type(x), Node)):
         backend = getattr(node, "backend", None)
@@ -58,7 +58,7 @@ def _arrays(objects: list[Any], device: Device, names: dict[int, str]) -> Iterat
                 if hasattr(value, "nbytes") and hasattr(value, "base"):
                     yield f"activations of {owner}" if owner else f"kept by {node.name()}", value
     for x in tensors:
-        yield OTHER, x.data
+        yield OTHER, x.array
 
 
 def _lies_on(x: Tensor, device: Device) -> bool:

@@ -19,7 +19,7 @@ def _check(name: str, tensor: Tensor) -> None:
 def array(tensor: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
     """``np.asarray(tensor)``: the tensor's own memory on the CPU, unless a copy is asked for."""
     _check("numpy", tensor)
-    cast = dtype is not None and tensor.data.dtype != np.dtype(dtype)
+    cast = dtype is not None and tensor.array.dtype != np.dtype(dtype)
     if copy is False and (cast or not tensor.backend.in_host_memory):
         raise ArgumentError(
             f"numpy(copy=False): {tensor.dtype.name} on {tensor.device} as an array of "
@@ -48,9 +48,9 @@ def dlpack(
     options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
     given = {name: value for name, value in options.items() if value is not None}
     if not tensor.backend.in_host_memory:
-        return tensor.data.__dlpack__(**given)
+        return tensor.array.__dlpack__(**given)
     try:
-        return exported(tensor.data, given)
+        return exported(tensor.array, given)
     except BufferError as error:
         raise ArgumentError(
             f"__dlpack__: {error}\n  Share clone(), whose memory is its own."
@@ -59,12 +59,12 @@ def dlpack(
 
 def dlpack_device(tensor: Tensor) -> tuple[int, int]:
     """DLPack's (kind of memory, index)."""
-    return tensor.data.__dlpack_device__()
+    return tensor.array.__dlpack_device__()
 
 
 def cuda_array_interface(tensor: Tensor) -> dict[str, Any]:
     """The CUDA array interface of a tensor on a GPU; AttributeError for others."""
-    interface = getattr(tensor.data, "__cuda_array_interface__", None)
+    interface = getattr(tensor.array, "__cuda_array_interface__", None)
     if interface is None:
         raise AttributeError(
             f"__cuda_array_interface__: this tensor is on {tensor.device}, not on a GPU.\n"

@@ -14,14 +14,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import IO, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from .dtype import float8_e4m3fn, float8_e5m2
-from .errors import DataError
+from .errors import DataError, MissingFileError
 
 FLOAT8 = {"F8_E4M3": float8_e4m3fn, "F8_E5M2": float8_e5m2}  # the package writes, and reads not
 CODES = ("BOOL", "U8", "I8", "I16", "I32", "I64", "F16", "BF16", "F32", "F64", *FLOAT8)
@@ -36,14 +37,19 @@ FOREIGN = {  # first bytes -> what begins with them
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 
 
+def packed(arrays: Arrays, metadata: Mapping[str, str]) -> bytes:
+    """The bytes of a file."""
+    rows = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    return save(rows, dict(metadata))
+
+
 def write(path: Path, arrays: Arrays, metadata: Mapping[str, str]) -> None:
     """Writes a file under a temporary name in the same folder, then renames it into place.
 
     So at any moment, whatever fails, `path` is either the old file or the complete new one. The
     same arrays give the same bytes where metadata has one entry (the package keeps no order).
     """
-    rows = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    data = save(rows, dict(metadata))
+    data = packed(arrays, metadata)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -91,12 +97,28 @@ def read(path: Path) -> tuple[Arrays, dict[str, str]]:
             arrays |= _float8_tensors(path)
         return {name: arrays[name] for name in codes}, metadata
     except FileNotFoundError:
-        raise DataError(f"load({str(path)!r}): there is no such file.{_similar(path)}") from None
+        text = f"load({str(path)!r}): there is no such file.{_similar(path)}"
+        raise MissingFileError(text) from None
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"load({str(path)!r}): cannot read it: {reason}.") from error
     except SafetensorError as error:
         raise _explained(path, first, str(error)) from None
+
+
+def read_stream(file: IO[bytes]) -> tuple[Arrays, dict[str, str]]:
+    """What `read` gives, of an open file from where it stands to its end.
+
+    By way of a temporary file, so that both read and refuse alike.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "stream"
+        with path.open("wb") as copy:
+            shutil.copyfileobj(file, copy)
+        try:
+            return read(path)
+        except DataError as error:
+            raise DataError(str(error).replace(repr(str(path)), repr(file))) from None
 
 
 def _float8_tensors(path: Path) -> Arrays:

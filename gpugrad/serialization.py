@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -22,13 +22,14 @@ STRUCTURE = "gpugrad.structure"
 Path_ = tuple[Any, ...]
 
 
-def save(obj: Any, f: str | os.PathLike[str]) -> None:
+def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     """Writes a structure of tensors to a file that `load` reads back equal, bit by bit.
 
     obj: a tensor, or dicts, lists and tuples of tensors, NumPy arrays, numbers, strings, booleans,
     None and dtypes, nested as you like: `{"model": model.state_dict(), "epoch": 3}`.
     f: the path; the usual ending is .safetensors. The file is written under another name in the
-    same folder and renamed when complete, so a failure never leaves half a file.
+    same folder and renamed when complete, so a failure never leaves half a file. Or a file opened
+    for writing bytes, or an io.BytesIO.
 
     The tensors of a flat dict keep their names, so other safetensors libraries can read them;
     nested ones are named by their path ("model/0.weight"), the structure is JSON in the metadata.
@@ -42,31 +43,37 @@ def save(obj: Any, f: str | os.PathLike[str]) -> None:
             "save: obj contains itself, or is nested too deeply.\n  Save a flat dict instead."
         ) from None
     text = json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    safetensors_file.write(_path("save", f), writer.arrays, {STRUCTURE: text})
+    if hasattr(f, "write"):
+        f.write(safetensors_file.packed(writer.arrays, {STRUCTURE: text}))
+    else:
+        safetensors_file.write(_path("save", f), writer.arrays, {STRUCTURE: text})
 
 
 def load(
-    f: str | os.PathLike[str],
+    f: str | os.PathLike[str] | IO[bytes],
     map_location: str | Device | None = None,
     *,
     weights_only: bool | None = None,
 ) -> Any:
     """Reads what `save` wrote; a file of another safetensors library gives a flat dict of tensors.
 
+    f: the path; or a file opened for reading bytes, or an io.BytesIO, read from where it stands.
     map_location: the device of the tensors; "cpu" unless given (other than in PyTorch, wherever
     they were saved, so that a file can be read on any machine). Tensors come back as plain tensors
     without gradients, NumPy arrays as arrays. weights_only: accepted so that programs written for
     PyTorch run; has no effect, as nothing in a file is ever run.
     Raises DataError for a missing, truncated, damaged or foreign file.
     """
-    path = _path("load", f)
     if not isinstance(map_location, (str, Device, type(None))):
         raise ArgumentError(
             f"load(map_location): expected a device such as 'cuda', "
             f"got a {type(map_location).__name__}"
         )
     backend = backends.get("cpu" if map_location is None else map_location)
-    arrays, metadata = safetensors_file.read(path)
+    if hasattr(f, "read"):
+        arrays, metadata = safetensors_file.read_stream(f)
+    else:
+        arrays, metadata = safetensors_file.read(_path("load", f))
 
     def tensor(name: str) -> Tensor:
         return Tensor(backend.from_numpy(arrays[name]), backend)
@@ -77,14 +84,14 @@ def load(
         return _decode(json.loads(metadata[STRUCTURE]), tensor, arrays)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
-            f"load({str(path)!r}): the file is damaged: its structure cannot be read ({error!r}).\n"
+            f"load({f!r}): the file is damaged: its structure cannot be read ({error!r}).\n"
             "  Copy or download it again."
         ) from error
 
 
 def _path(operation: str, f: Any) -> Path:
     if not isinstance(f, (str, os.PathLike)):
-        raise ArgumentError(f"{operation}(f): expected a path, got a {type(f).__name__}")
+        raise ArgumentError(f"{operation}(f): expected a path or a file, got a {type(f).__name__}")
     path = Path(f)
     if path.is_dir():
         raise DataError(f"{operation}({str(path)!r}): this is a folder; name a file in it")
@@ -114,7 +121,7 @@ class _Writer:
                     f"save: {_place(path)} is an {type(value).__name__}, which has no shape and "
                     "no values yet.\n  Call the model once, with a batch, before saving it."
                 )
-            return {"$tensor": self.add(value.backend.to_numpy(value.data), path)}
+            return {"$tensor": self.add(value.backend.to_numpy(value.array), path)}
         if isinstance(value, np.ndarray):
             return {"$array": self.add(value, path)}
         if isinstance(value, np.generic):

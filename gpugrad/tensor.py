@@ -69,7 +69,7 @@ class VersionCounter:
 class Tensor(TensorMethods, engine.TensorBase):
     """An n-dimensional array on a device, which can require gradients. Made by ``gg.tensor``.
 
-    ``data`` is the raw array (NumPy's on cpu and sim, CuPy's on cuda), ``backend`` computes with
+    ``array`` is the raw array (NumPy's on cpu and sim, CuPy's on cuda), ``backend`` computes with
     it. ``grad`` is the accumulated gradient of a leaf, ``grad_fn`` what made the tensor.
     Names, semantics and defaults are PyTorch's.
     """
@@ -77,7 +77,7 @@ class Tensor(TensorMethods, engine.TensorBase):
     __slots__ = ("__weakref__",)
 
     # Slots of TensorBase, which also gives their first values (csrc/cpu/engine.cpp).
-    data: Array
+    array: Array
     backend: Backend
     _grad: Tensor | None
     grad_fn: Node | None
@@ -86,19 +86,19 @@ class Tensor(TensorMethods, engine.TensorBase):
     _hooks: Any
     _accumulator: Any
     _is_view: bool
-    _keeps_values = False  # True where a new `data` array holds the same values
+    _keeps_values = False  # True where a new `array` holds the same values
 
     # ---- what it is ------------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The length of each axis."""
-        return self.data.shape
+        return self.array.shape
 
     @property
     def dtype(self) -> DType:
         """The element type, e.g. ``gg.float32``."""
-        return self.data.dtype
+        return self.array.dtype
 
     @property
     def device(self) -> Device:
@@ -108,25 +108,25 @@ class Tensor(TensorMethods, engine.TensorBase):
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return self.data.ndim
+        return self.array.ndim
 
     @property
     def itemsize(self) -> int:
         """Bytes of one element."""
-        return self.data.dtype.itemsize
+        return self.array.dtype.itemsize
 
     @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
-        return self.data.nbytes
+        return self.array.nbytes
 
     def dim(self) -> int:
         """The number of axes."""
-        return self.data.ndim
+        return self.array.ndim
 
     def numel(self) -> int:
         """The number of elements."""
-        return int(self.data.size)
+        return int(self.array.size)
 
     nelement = numel
 
@@ -140,12 +140,12 @@ class Tensor(TensorMethods, engine.TensorBase):
 
     def stride(self, dim: int | None = None) -> Any:
         """Steps between neighbours along each axis, or one, in elements."""
-        strides = tuple([s // self.itemsize for s in self.data.strides])
+        strides = tuple([s // self.itemsize for s in self.array.strides])
         return strides if dim is None else strides[_axis("stride", dim, self.ndim)]
 
     def is_contiguous(self, memory_format: Any = contiguous_format) -> bool:
         """True for memory without gaps, row-major or as `memory_format` says."""
-        return lies(self.data, memory_format)
+        return lies(self.array, memory_format)
 
     def is_floating_point(self) -> bool:
         """True for float16, bfloat16, float32, float64 and the 8-bit floats."""
@@ -154,7 +154,7 @@ class Tensor(TensorMethods, engine.TensorBase):
     @property
     def is_cuda(self) -> bool:
         """True where the array can be shared through ``__cuda_array_interface__``."""
-        return hasattr(self.data, "__cuda_array_interface__")
+        return hasattr(self.array, "__cuda_array_interface__")
 
     # ---- its place in the graph ---------------------------------------------------------------
 
@@ -205,17 +205,35 @@ class Tensor(TensorMethods, engine.TensorBase):
 
     def detach(self) -> Tensor:
         """The same memory without history. In-place changes are seen by both, and noticed."""
-        result = Tensor(self.data[...], self.backend)
+        result = Tensor(self.array[...], self.backend)
         result._counter = self._counter
         return result
 
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history; the graph does not notice what is done to it.
+
+        ``x.data = y`` takes over the memory of y, which must agree in shape, dtype and device.
+        """
+        return Tensor(self.array[...], self.backend)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not self._agrees(value):
+            raise unfit("data", self, value)
+        self.array = value.array[...]  # each tensor owns its array object
+
+    def _agrees(self, value: object) -> bool:
+        """Whether `value` is a tensor of this shape, dtype and device."""
+        return (
+            isinstance(value, Tensor)
+            and value.array.shape == self.array.shape
+            and value.array.dtype == self.array.dtype
+            and value.backend is self.backend
+        )
+
     def _set_grad(self, value: Tensor | None) -> None:
-        if value is not None and (
-            not isinstance(value, Tensor)
-            or value.data.shape != self.data.shape
-            or value.data.dtype != self.data.dtype
-            or value.backend is not self.backend
-        ):
+        if value is not None and not self._agrees(value):
             raise unfit("grad", self, value)
         self._grad = value
 
@@ -230,17 +248,17 @@ class Tensor(TensorMethods, engine.TensorBase):
 
     def item(self) -> Any:
         """The value of a tensor with one element, as a Python number."""
-        if self.data.size != 1:
+        if self.array.size != 1:
             raise ShapeError(
-                f"item(): a tensor of shape {self.shape} has {self.data.size} elements, not 1.\n"
+                f"item(): a tensor of shape {self.shape} has {self.array.size} elements, not 1.\n"
                 "  Use tolist() or numpy() for several."
             )
-        value = self.backend.to_numpy(self.data).reshape(())[()]
+        value = self.backend.to_numpy(self.array).reshape(())[()]
         return float(value) if self.is_floating_point() else value.item()
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers; a number for a 0-d tensor."""
-        values = self.backend.to_numpy(self.data)
+        values = self.backend.to_numpy(self.array)
         foreign = values.dtype in (dtypes.bfloat16, *dtypes.FLOAT8)  # whose items are no floats
         return (values.astype(np.float32) if foreign else values).tolist()
 
@@ -253,11 +271,11 @@ class Tensor(TensorMethods, engine.TensorBase):
             raise GraphError("numpy(): this tensor requires a gradient. Use detach().numpy().")
         self.backend.synchronize()
         if self.backend.in_host_memory:
-            return self.data
-        return self.backend.to_numpy(self.data)
+            return self.array
+        return self.backend.to_numpy(self.array)
 
     def _scalar(self, kind: str) -> Any:
-        if self.data.size != 1:
+        if self.array.size != 1:
             raise ShapeError(
                 f"{kind}(): only a tensor of one element has a {kind} value; this one has shape "
                 f"{self.shape}." + ("\n  Use any() or all()." if kind == "bool" else "")
@@ -304,7 +322,7 @@ class Tensor(TensorMethods, engine.TensorBase):
         return display.text(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item() if spec and self.ndim == 0 else str(self), spec)
+        return format(self.item() if self.ndim == 0 and type(self) is Tensor else str(self), spec)
 
 
 def unfit(slot: str, tensor: Tensor, value: Any) -> GpugradError:
@@ -315,7 +333,8 @@ def unfit(slot: str, tensor: Tensor, value: Any) -> GpugradError:
     ]
     text = f"{slot}: given {facts[0]}, the tensor is {facts[1]}; they must agree."
     if not isinstance(value, Tensor):
-        return DTypeError(f"{slot}: must be a Tensor or None, got {facts[0]}.")
+        wanted = "a Tensor or None" if slot == "grad" else "a Tensor"
+        return DTypeError(f"{slot}: must be {wanted}, got {facts[0]}.")
     if value.shape != tensor.shape:
         return ShapeError(text)
     kind = DeviceError if value.backend is not tensor.backend else DTypeError

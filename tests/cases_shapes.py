@@ -31,6 +31,9 @@ def joined(name: str, *arguments: Any) -> Any:
 
 case("ravel", call("ravel"), CUBE)
 case("unflatten", method("unflatten", 2, (2, -1)), CUBE)
+case(
+    "view_dtype", lambda t, f, x: x.view(t.int16), integers(-99, 99)((2, 3, 4), (3,)), grad_order=0
+)
 case("adjoint", lambda t, f, x: x.adjoint() + x.mH, CUBE)
 case("H", lambda t, f, x: x.H, MATRIX)
 case(

@@ -7,6 +7,7 @@ errors behave as CuPy's do. Fixtures: `fake_gpu`, a backend on it; `fake_cuda`, 
 
 from __future__ import annotations
 
+import math
 import time
 import weakref
 from contextlib import nullcontext
@@ -27,6 +28,12 @@ class CudaRuntimeError(RuntimeError):
 
 class OutOfMemory(MemoryError):
     pass
+
+
+def check_allocated(dtype: np.dtype) -> None:
+    """CuPy allocates no arrays of the 8-bit floats, nor of bfloat16 beside NumPy before 2.1.2."""
+    if np.dtype(dtype).char not in "?bhilqBHILQefdFD":
+        raise ValueError(f"Unsupported dtype {dtype}")
 
 
 class FakeArray(np.ndarray):
@@ -122,6 +129,7 @@ class FakeCupy:
             get_current_stream=lambda: SimpleNamespace(ptr=0, is_capturing=lambda: self.capturing),
             Event=FakeEvent,
             get_elapsed_time=lambda first, last: 1e3 * (last.at - first.at),
+            alloc=self.alloc,
             nvtx=SimpleNamespace(RangePush=self.push, RangePop=lambda: self.ranges.pop()),
         )
 
@@ -134,13 +142,18 @@ class FakeCupy:
             raise self.count
         return self.count
 
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> FakeArray:
-        assert isinstance(shape, tuple)
-        if np.dtype(dtype).itemsize * int(np.prod(shape)) > self.limit:
+    def alloc(self, size: int) -> FakeArray:
+        """Memory, which FakeArray takes as an array's."""
+        if size > self.limit:
             raise OutOfMemory
-        y = np.empty(shape, dtype).view(FakeArray)
+        y = np.empty(size, np.uint8).view(FakeArray)
         self.pool.add(y)
         return y
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> FakeArray:
+        assert isinstance(shape, tuple)
+        check_allocated(dtype)
+        return FakeArray(shape, dtype, self.alloc(math.prod(shape) * np.dtype(dtype).itemsize))
 
     def get_default_memory_pool(self) -> FakePool:
         return self.pool

@@ -8,6 +8,7 @@ alive computes with garbage. What CUDA refuses while a stream captures is refuse
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_gpu import FakeEvent, FakeGpu
+from fake_gpu import FakeEvent, FakeGpu, check_allocated
 
 from gpugrad import backends
 from gpugrad.backends import cuda, native
@@ -79,6 +80,11 @@ class FakeArray(np.ndarray):
     cupy: Any = None
     block: Any = None
     base: Any = None  # type: ignore[assignment]
+
+    def __new__(cls, shape: tuple[int, ...], dtype: np.dtype, pointer: Any) -> FakeArray:
+        array = super().__new__(cls, shape, dtype, np.asarray(pointer.mem))
+        array.block, array.base = pointer.mem, None
+        return array
 
     def __array_finalize__(self, other: Any) -> None:
         self.block, self.base = getattr(other, "block", None), other
@@ -154,6 +160,7 @@ class FakeCupy:
             MemoryPool=Pool,
             Memory=self.from_driver,
             MemoryPointer=lambda memory, offset: SimpleNamespace(mem=memory),
+            alloc=lambda size: self.allocators[-1](size),
             get_allocator=lambda: self.allocators[-1],
             using_allocator=self.using_allocator,
             Event=FakeEvent,
@@ -173,11 +180,9 @@ class FakeCupy:
         self.allocators.pop()
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> FakeArray:
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        block = self.allocators[-1](size).mem
-        array = np.ndarray.__new__(FakeArray, shape, dtype, np.asarray(block))
-        array.block, array.base = block, None
-        return array
+        check_allocated(dtype)
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        return FakeArray(shape, dtype, self.allocators[-1](size))
 
     def get_default_memory_pool(self) -> Pool:
         return self.pool

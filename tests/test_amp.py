@@ -257,7 +257,7 @@ def test_a_parameter_is_cast_once_in_a_region(monkeypatch: pytest.MonkeyPatch) -
     found = casts(monkeypatch)
 
     def count() -> int:
-        return sum(array is w.data for array in found)
+        return sum(array is w.array for array in found)
 
     with gg.autocast("cpu"):
         y = F.linear(x, w)
@@ -295,7 +295,7 @@ def test_copies_follow_the_parameter() -> None:
         with gg.no_grad():
             w.mul_(2.0)
         assert (x @ w).tolist() == [[4.0, 4.0]]
-        w.data = np.full((2, 2), 4.0, np.float32)
+        w.array = np.full((2, 2), 4.0, np.float32)
         assert (x @ w).tolist() == [[8.0, 8.0]]
 
 

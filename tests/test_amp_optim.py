@@ -88,8 +88,8 @@ def test_float32_parameters_have_no_masters() -> None:
 def test_masters_follow_changed_parameters() -> None:
     p = parameter((4,), gg.bfloat16, "cpu")
     sgd = optim.SGD([p], lr=0.0, master_weights=True)
-    five = gg.full((4,), 5.0).bfloat16().data
-    for change in (lambda: p.fill_(3.0), lambda: setattr(p, "data", five)):
+    five = gg.full((4,), 5.0).bfloat16().array
+    for change in (lambda: p.fill_(3.0), lambda: setattr(p, "array", five)):
         give(p, 0)
         sgd.step()
         before = host(p)
@@ -123,7 +123,7 @@ def test_loaded_masters_follow_changed_elements(device: str, split: bool) -> Non
     """What is written after load_state_dict stays; the other elements keep their masters' low
     bits, and so they do where a model is loaded, or a bucket split, after it."""
     p, q = (parameter((3, 4), gg.bfloat16, device, seed) for seed in range(2))
-    p = gg.Tensor(p.data.T, p.backend, True)
+    p = gg.Tensor(p.array.T, p.backend, True)
     sgd = optim.SGD([p, q], lr=2.0**-12, master_weights=True)
     give(p, 0), give(q, 1)
     sgd.step()
@@ -144,7 +144,7 @@ def test_loaded_masters_follow_changed_elements(device: str, split: bool) -> Non
 
 def test_strided_parameters_and_late_switches() -> None:
     """A transposed parameter; masters switched on between steps keep momentum and its count."""
-    p = gg.Tensor(parameter((3, 4), gg.bfloat16, "cpu").data.T, gg.zeros(1).backend, True)
+    p = gg.Tensor(parameter((3, 4), gg.bfloat16, "cpu").array.T, gg.zeros(1).backend, True)
     q = gg.tensor(host(p), requires_grad=True)
     sgd, plain = (optim.SGD([x], lr=0.5, momentum=0.9) for x in (p, q))
     for step in range(3):
@@ -153,7 +153,7 @@ def test_strided_parameters_and_late_switches() -> None:
         q.grad = p.grad.float()
         sgd.step(), plain.step()
         if step == 0:  # so far the steps were rounded
-            q.data[...] = host(p)
+            q.array[...] = host(p)
             q._counter.changed("test")
     np.testing.assert_allclose(host(sgd.state[p]["master_param"]), host(q), rtol=1e-6)
     np.testing.assert_array_equal(host(p), host(q.to(gg.bfloat16)))

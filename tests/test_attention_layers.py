@@ -36,7 +36,7 @@ def test_heads(batch_first: bool) -> None:
     x = ramp(2, 3, 24) if batch_first else ramp(3, 2, 24)
     q, k, v = split_heads(x, 3, 4, batch_first)
     rows = x.numpy() if batch_first else x.numpy().swapaxes(0, 1)
-    assert q.shape == (2, 4, 3, 2) and np.shares_memory(k.data, x.data)
+    assert q.shape == (2, 4, 3, 2) and np.shares_memory(k.array, x.array)
     np.testing.assert_array_equal(k.numpy()[1, 2], rows[1, :, 8 + 4 : 8 + 6])
     merged = merge_heads(v, batch_first)
     expected = rows[..., 16:] if batch_first else rows[..., 16:].swapaxes(0, 1)

@@ -77,12 +77,12 @@ def test_a_fresh_gradient_is_kept_without_a_copy() -> None:
 
         def backward(self, dy: gg.Tensor) -> Any:
             dx = dy * 2.0
-            made.append(id(dx.data))
+            made.append(id(dx.array))
             return dx
 
     x = leaf(1, 2)
     Twice.apply(x).sum().backward()
-    assert id(x.grad.data) == made[0]
+    assert id(x.grad.array) == made[0]
 
 
 def test_broadcast_operands_get_summed_gradients() -> None:

@@ -220,7 +220,7 @@ def test_every_operation_saves_through_the_hooks() -> None:
 
     def pack(t: gg.Tensor) -> Any:
         kept.append(t.nbytes)
-        return t.detach().clone().data
+        return t.detach().clone().array
 
     with graph.saved_tensors_hooks(pack, lambda data: gg.Tensor(data, x.backend)):
         hooked_loss = loss()

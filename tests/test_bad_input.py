@@ -113,7 +113,7 @@ def test_gradients_and_data_must_fit() -> None:
     weight.data = values  # as in PyTorch: the parameter takes over the memory
     assert layer(gg.ones(1, 2)).item() == pytest.approx(6 + layer.bias.item())
     values.fill_(1)
-    assert weight.tolist() == [[1.0, 1.0]] and isinstance(weight.data, np.ndarray)
+    assert weight.tolist() == [[1.0, 1.0]] and isinstance(weight.array, np.ndarray)
     layer(gg.ones(1, 2)).sum().backward()
     optim.SGD([weight], lr=1.0).step()
     assert weight.tolist() == [[0.0, 0.0]]

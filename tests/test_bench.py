@@ -115,7 +115,7 @@ def test_every_result_is_compared() -> None:
     torch = pytest.importorskip("torch")
     ones, twos = gg.ones(3), torch.full((3,), 2.0)
     with pytest.raises(AssertionError, match="is off by 1, the largest element being 2"):
-        rivals.check_agree(ones.data, (None, twos, None))  # a convolution's gradients
+        rivals.check_agree(ones.array, (None, twos, None))  # a convolution's gradients
     with pytest.raises(AssertionError, match="is off by 1"):
         rivals.check_agree([ones, ones], [torch.ones(3), twos])
     with pytest.raises(AssertionError, match="is off by 1"):

@@ -45,6 +45,16 @@ def test_pretrain_and_finetune(tmp_path: Path, capsys: Capture) -> None:
     before, after = (
         models.BertModel.from_pretrained(folder) for folder in ("pretrained-bert", "scratch")
     )
+    assert run(*common, "--reinit-layers", "1", "--lr", "1e-9", "--output", "renewed") == 0
+    renewed = models.BertModel.from_pretrained("renewed").state_dict()
+    moved = {
+        ".".join(name.split(".")[:3]) if "layer." in name else name.split(".")[0]
+        for name, value in before.state_dict().items()
+        if value.ndim == 2 and not gg.allclose(value, renewed[name], atol=1e-3)
+    }
+    assert moved == {"encoder.layer.1", "pooler"}
+    text = "--reinit-layers 3: the model has 2 layers.\n  --from-scratch"
+    assert text in error_of(capsys, *common, "--reinit-layers", "3")
     same = before.state_dict()["embeddings.word_embeddings.weight"]
     other = after.state_dict()["embeddings.word_embeddings.weight"]
     assert same.shape == other.shape and not gg.allclose(same, other, atol=0.01)
@@ -57,7 +67,10 @@ def test_going_on_from_a_model(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "texts.csv").write_text(f"text\n{texts}\n", encoding="utf-8")
     write_table(tmp_path / "few.csv", 24, seed=2)
     write_table(tmp_path / "test.csv", 200, seed=3)
-    assert run("pretrain", "bert", "--corpus", "corpus.txt", "--epochs", "1", *TINY) == 0
+    assert (
+        run("pretrain", "bert", "--corpus", "corpus.txt", "--epochs", "1", "--lr", "0.002", *TINY)
+        == 0
+    )
     capsys.readouterr()
     assert run("pretrain", "bert", "--pretrained", "pretrained-bert", "--corpus", "texts.csv",
                "--epochs", "6", "--lr", "0.005", "--batch-size", "16") == 0  # fmt: skip
@@ -67,12 +80,14 @@ def test_going_on_from_a_model(tmp_path: Path, capsys: Capture) -> None:
     assert "model saved to adapted-bert" in lines
     files = [Path(f, "tokenizer.json").read_bytes() for f in ("pretrained-bert", "adapted-bert")]
     assert files[0] == files[1]
+    assert run("pretrain", "bert", "--pretrained", "pretrained-bert", "--corpus", "texts.csv",
+               "--epochs", "1", "--lr", "1e-9", "--output", "same-bert") == 0  # fmt: skip
     before, after = (
-        models.BertModel.from_pretrained(folder).embeddings.word_embeddings.weight.flatten()
-        for folder in ("pretrained-bert", "adapted-bert")
+        models.BertForPreTraining.from_pretrained(folder).state_dict()
+        for folder in ("pretrained-bert", "same-bert")
     )
-    assert gg.nn.functional.cosine_similarity(before, after, 0).item() > 0.5  # a new one: 0.2
-    common = ("finetune", "bert", "--data", "few.csv", "--test", "test.csv", "--epochs", "8",
+    assert all(gg.allclose(before[name], after[name], atol=1e-6) for name in before)
+    common = ("finetune", "bert", "--data", "few.csv", "--test", "test.csv", "--epochs", "12",
               "--batch-size", "4", "--lr", "0.001", "--pretrained", "adapted-bert")  # fmt: skip
     reached = []
     for more in ((), ("--from-scratch",)):
@@ -107,6 +122,10 @@ def test_bert_that_cannot_be(tmp_path: Path, capsys: Capture) -> None:
         (
             ("finetune", "bert", "--data", "a.csv", *own, "--max-length", "99"),
             "own has 32 positions",
+        ),
+        (
+            ("finetune", "bert", "--data", "a.csv", "--reinit-layers", "1", "--from-scratch"),
+            "--from-scratch makes all parameters anew, --reinit-layers some",
         ),
     ]
     for options, text in cases:

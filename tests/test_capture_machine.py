@@ -65,6 +65,20 @@ def test_memory_is_kept(machine: graph_machine.FakeCupy) -> None:
     assert all(other.tolist() == [99.0] * 64 for other in others)
 
 
+def test_no_garbage_is_collected_while_a_stream_captures(machine: graph_machine.FakeCupy) -> None:
+    """In it may be a graph, which CUDA does not let go then."""
+    seen = []
+
+    @gg.capture
+    def step(x: gg.Tensor) -> gg.Tensor:
+        seen.append((bool(machine.capturing), gc.isenabled()))
+        return x + 1
+
+    for x, _ in batches("cuda"):
+        step(x)
+    assert set(seen) == {(False, True), (True, False)} and gc.isenabled()
+
+
 def test_a_failed_capture_leaves_no_casts(machine: graph_machine.FakeCupy) -> None:
     """Of those that never ran: an eager step in the same region makes its own."""
     layer = nn.Linear(4, 3).to("cuda")
@@ -121,7 +135,7 @@ def test_what_cuda_refuses(machine: graph_machine.FakeCupy) -> None:
         assert not machine.capturing and len(machine.streams) == 1
         return str(caught.value)
 
-    text = refusal(lambda x: (x.data.get(), x * 1)[1])
+    text = refusal(lambda x: (x.array.get(), x * 1)[1])
     assert "the current stream is capturing" in text and "only gpugrad may use the GPU" in text
     other = gg.ones(3)
     assert "it runs no kernel on cuda:0" in refusal(lambda x: other * 2)

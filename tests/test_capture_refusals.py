@@ -216,7 +216,7 @@ def changes(model: nn.Sequential, optimizer: optim.SGD) -> dict[str, tuple[Calla
     weight = model[0].weight
 
     def move() -> None:
-        weight.data = weight.detach().clone().data
+        weight.array = weight.detach().clone().array
 
     return {
         "mode": (model.eval, r"Sequential.training is False"),
@@ -297,7 +297,7 @@ def test_what_must_not_change_inside(device: str) -> None:
 
     def replacing(x: gg.Tensor) -> gg.Tensor:
         y = model(x)
-        model.weight.data = model.weight.detach().clone().data
+        model.weight.array = model.weight.detach().clone().array
         return y
 
     assert "Linear.weight gets new memory inside the step" in refusal(replacing, x)

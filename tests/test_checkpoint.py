@@ -76,7 +76,7 @@ def test_without_the_random_state_masks_differ() -> None:
 
 def kept_bytes(model: nn.Module, run: Callable[[gg.Tensor], gg.Tensor]) -> int:
     """Bytes of the arrays that live on for backward, the parameters not counted."""
-    own = {id(p.data) for p in model.parameters()}
+    own = {id(p.array) for p in model.parameters()}
     alive: dict[int, Any] = {}
     y = run(gg.rand(64, 16).requires_grad_())
     waiting, seen = [y.grad_fn], set()

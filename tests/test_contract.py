@@ -69,7 +69,7 @@ def test_native_module_has_every_operation(kind: str) -> None:
         extra |= {"set_schedule", "set_architecture", "architecture"}
     if kind == "cpu":
         extra |= {"own_numpy_memory", "keep_memory", "kept_memory"}
-        extra |= {"sum_of", "sum_of_workspace"}
+        extra |= {"sum_of", "sum_of_workspace", "int_product"}
         extra |= {"memory_counts", "reset_memory_peaks", "usable_cpus"}
     assert {n for n in dir(module) if not n.startswith("_")} == declared(text) | extra
     assert module.built_for() == kind or kind == "cuda"

@@ -43,7 +43,7 @@ def backend(fake_gpu: cuda.CudaBackend) -> cuda.CudaBackend:
     return fake_gpu
 
 
-@pytest.mark.parametrize("dtype", dtypes.DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", dtypes.STORED, ids=str)
 def test_copies(backend: cuda.CudaBackend, dtype: np.dtype) -> None:
     for x in (np.arange(12).reshape(3, 4).T, np.array(1), np.zeros((2, 0)), np.arange(9)[::-2]):
         x = x.astype(dtype)

@@ -97,8 +97,8 @@ def test_files_and_other_output(output: tuple[list[str], Path]) -> None:
     assert any(line.startswith("  (conv1): Conv2d(3, 6, kernel_size=(5, 5)") for line in lines)
 
 
-def test_extremes_of_raw_data() -> None:
-    """`.data` is a NumPy or CuPy array here; programs ask where its largest value is."""
+def test_extremes_of_data() -> None:
+    """Programs ask where the largest value of `outputs.data` is."""
     x = gg.tensor([[1.0, 3.0, 2.0], [6.0, 4.0, 5.0]], requires_grad=True)
     values, indices = gg.max(x.data, 1)
     assert values.tolist() == [3.0, 6.0] and indices.tolist() == [1, 0]

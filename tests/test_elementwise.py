@@ -263,7 +263,7 @@ def test_nan_to_num_in_place_and_of_integers() -> None:
     assert x.nan_to_num_(posinf=5.0) is x
     assert values(x) == [0.0, 5.0, float(np.finfo(np.float32).min), 2.0]
     y = N.nan_to_num()
-    assert values(y) == values(N) and y.data is not N.data
+    assert values(y) == values(N) and y.array is not N.array
 
 
 def test_comparisons_in_place_keep_the_dtype() -> None:

@@ -93,7 +93,7 @@ def test_a_call_keeps_no_reference() -> None:
 
     work()
     gc.collect()
-    objects = (x, x.data, other, other.data, x.backend, x.backend.kernels, Scaled, None, False)
+    objects = (x, x.array, other, other.array, x.backend, x.backend.kernels, Scaled, None, False)
     counts = [sys.getrefcount(each) for each in objects]
     for _ in range(50):
         work()
@@ -120,7 +120,7 @@ def test_a_tensor_without_memory_refuses() -> None:
     with pytest.raises(gg.errors.GraphError, match="it has no shape and no values yet"):
         Scaled.apply(empty, factor=1.0)
     half_made = gg.Tensor.__new__(gg.Tensor)
-    with pytest.raises(AttributeError, match="data"):
+    with pytest.raises(AttributeError, match="array"):
         Scaled.apply(half_made, factor=1.0)
 
 
@@ -134,9 +134,9 @@ def test_the_raw_functions_refuse_what_is_no_operation() -> None:
 
 
 def test_a_tensor_is_made_of_an_array_and_a_backend() -> None:
-    array, backend = gg.ones(2).data, gg.ones(2).backend
+    array, backend = gg.ones(2).array, gg.ones(2).backend
     x = gg.Tensor(array, backend=backend, requires_grad=True)
-    assert x.data is array and x.requires_grad and x.is_leaf and x.grad is None
+    assert x.array is array and x.requires_grad and x.is_leaf and x.grad is None
     for wrong in ((), (array,), (2, 3)):
         with pytest.raises(TypeError, match=r"Tensor"):
             gg.Tensor(*wrong)

@@ -68,4 +68,4 @@ def test_real_numbers_are_their_conjugates() -> None:
 def test_detach_as_a_function() -> None:
     x = gg.ones(1, requires_grad=True)
     y = gg.detach(x)
-    assert not y.requires_grad and np.shares_memory(x.data, y.data)
+    assert not y.requires_grad and np.shares_memory(x.array, y.array)

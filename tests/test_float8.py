@@ -305,22 +305,27 @@ ARITHMETIC: dict[str, Callable[[gg.Tensor], Any]] = {
     "softmax": lambda x: x.softmax(0),
     "sort": lambda x: x.sort(),
     "matmul": lambda x: x @ x.T,
-    "max_pool": lambda x: gg.nn.functional.max_pool1d(x, 2),
+    "linear": lambda x: gg.nn.functional.linear(x, x),
+    "linear (of a layer)": lambda x: gg.nn.Linear(3, 2, device=x.device).to(x.dtype)(x),
+    "mse_loss": lambda x: gg.nn.functional.mse_loss(x, x),
+    "topk": lambda x: x.topk(1),
+    "max_pool1d": lambda x: gg.nn.functional.max_pool1d(x, 2),
     "nan_to_num": lambda x: x.nan_to_num(),
-    "search_sorted": lambda x: gg.searchsorted(x, x),
-    "add (index_add)": lambda x: x.index_add(0, twice(x), x),
+    "searchsorted": lambda x: gg.searchsorted(x, x),
+    "index_add": lambda x: x.index_add(0, twice(x), x),
     "add (index_add_)": lambda x: x.index_add_(0, twice(x), x),
-    "add (scatter_add)": lambda x: x.scatter_add(0, twice(x)[:, None], x[:, :1]),
+    "scatter_add": lambda x: x.scatter_add(0, twice(x)[:, None], x[:, :1]),
     "add (index_put)": lambda x: x.index_put_((twice(x),), x.clone(), accumulate=True),
-    "add (scatter_reduce)": lambda x: x.scatter_reduce(0, twice(x)[:, None], x[:, :1], "sum"),
-    "mul (scatter_reduce)": lambda x: x.scatter_reduce(0, twice(x)[:, None], x[:, :1], "prod"),
-    "max (scatter_reduce)": lambda x: x.scatter_reduce(0, twice(x)[:, None], x[:, :1], "amax"),
-    "min (index_reduce)": lambda x: x.index_reduce(0, twice(x), x, "amin"),
-    "add (unfold's gradient)": lambda x: (
+    "scatter_reduce (sum)": lambda x: x.scatter_reduce(0, twice(x)[:, None], x[:, :1], "sum"),
+    "scatter_reduce (prod)": lambda x: x.scatter_reduce(0, twice(x)[:, None], x[:, :1], "prod"),
+    "scatter_reduce (amax)": lambda x: x.scatter_reduce(0, twice(x)[:, None], x[:, :1], "amax"),
+    "index_reduce (amin)": lambda x: x.index_reduce(0, twice(x), x, "amin"),
+    "index_add (unfold's gradient)": lambda x: (
         x.requires_grad_().unfold(1, 2, 1).float().sum().backward()
     ),
 }
-"""Operations, behind the raw one that the error names."""
+"""By the function called, which the error names, not an operation it is composed of; of methods
+in place and of gradients by what they call."""
 
 
 def twice(x: gg.Tensor) -> gg.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ case "$*" in
   *test_rows.py*) exit 1 ;;
   *test_attention.py*) [ -e "$LOG.later" ] || { touch "$LOG.later"; exit 124; } ;;
   *test_text.py*) exit 124 ;;
-  *contract_cpu.py*) exit 5 ;;
   *"$FAILS"*) exit "${STATUS:-0}" ;;
 esac
 """
@@ -41,6 +41,7 @@ def report(tmp_path: Path) -> Any:
             "LOG": str(log),
             "FAILS": "nothing",
             "RESULTS": str(tmp_path / "results"),
+            "SITE": str(tmp_path / "site"),
         }
         command = ["bash", str(REPORT), *arguments]
         done = subprocess.run(command, env=found | settings, capture_output=True, text=True)
@@ -53,8 +54,9 @@ def test_the_report_goes_on_where_the_time_was_up(report: Any) -> None:
     status, text, calls = report()
     assert status == 3 and "the time was up in attention: run it again" in text
     assert "pip install" in calls[0] and any("test_matmul.py" in call for call in calls)
-    first = [i for i, call in enumerate(calls) if "contract" in call or "memcheck" in call]
+    first = [i for i, call in enumerate(calls) if "tests/" in call or "memcheck" in call]
     assert first[-1] < next(i for i, call in enumerate(calls) if "bench/test_" in call)
+    assert "on_gpu" in calls[first[0]] and "contract" in calls[first[1]]
     status, text, calls = report()
     assert status == 3 and "the time was up in text" in text
     assert not any("test_matmul.py" in call or "contract" in call for call in calls)
@@ -80,15 +82,14 @@ def test_a_build_that_fails_ends_the_report(report: Any) -> None:
         ("matmul", "2", "== failed: matmul"),
         ("matmul", "5", "== failed: matmul"),
         ("matmul", "124", "== failed: matmul"),
-        ("contract_contract_gemm", "5", "== failed: contract_contract_gemm"),
-        ("contract_contract_gemm", "2", "== failed: contract_contract_gemm"),
-        ("contract_contract_cpu", "5", "== all done"),
+        ("contract", "1", "== failed: contract"),
+        ("contract", "5", "== failed: contract"),
+        ("hardware", "2", "== failed: hardware"),
     ],
 )
 def test_statuses_of_parts(report: Any, part: str, status: str, said: str) -> None:
-    """pytest's 2 is no end of time, and its 5, nothing selected, no success, but for files of the
-    contract that have no case for a GPU."""
-    program = f"test_{part.removeprefix('contract_')}.py"
+    """pytest's 2 is no end of time, and its 5, nothing selected, no success."""
+    program = {"contract": "tests/contract", "hardware": "on_gpu.py"}.get(part, f"test_{part}.py")
     found = report(part, FAILS=program, STATUS=status)
     assert said in found[1] and len(found[2]) == 1
 
@@ -98,10 +99,43 @@ def test_the_report_knows_when_its_time_is_up(report: Any) -> None:
     assert status == 3 and not calls and "the time is up before build" in text
 
 
-def test_the_report_covers_every_suite_and_contract_test(report: Any) -> None:
+def test_another_machine_builds_again(report: Any, tmp_path: Path) -> None:
+    """And goes on with the results of the first."""
+    for site in ("first", "second", "second"):
+        calls = report(SITE=str(tmp_path / site))[2]
+    assert not any("pip install" in call for call in calls)
+    calls = report(SITE=str(tmp_path / "third"))[2]
+    assert "pip install" in calls[0] and not any("contract" in call for call in calls)
+
+
+def test_the_report_covers_every_suite(report: Any) -> None:
     parts = report("--list")[1].split()
     assert len(parts) == len(set(parts))
     suites = {path.stem.removeprefix("test_") for path in BENCH.glob("test_*.py")}
     assert suites < set(parts) and parts[-1] == "goals"
-    contract = (BENCH.parent / "tests" / "contract").glob("test_*.py")
-    assert {f"contract_{path.stem.removeprefix('test_')}" for path in contract} < set(parts)
+
+
+HARD = """
+import time, pytest
+def test_passes(): pass
+@pytest.mark.parametrize("i", range(5))
+def test_loses(i): raise RuntimeError("device cuda:0: an earlier kernel failed (cudaErrorX)")
+def test_hangs(): time.sleep(100)
+def test_is_full(): raise RuntimeError("cudaErrorMemoryAllocation: out of memory")
+@pytest.mark.parametrize("i", range(4))
+def test_goes_on(i): pass
+"""
+
+
+def test_a_lost_gpu_and_a_kernel_that_hangs_take_no_other_test_along(tmp_path: Path) -> None:
+    """More processes are lost than the four that xdist would replace."""
+    (tmp_path / "test_hard.py").write_text(HARD)
+    command = [sys.executable, "-m", "pytest", "-n", "1", "-p", "surviving", "-q", "test_hard.py"]
+    found = os.environ | {"PYTHONPATH": str(BENCH), "SURVIVING_SECONDS": "3", "COLUMNS": "200"}
+    done = subprocess.run(command, cwd=tmp_path, env=found, capture_output=True, text=True)
+    text = done.stdout + done.stderr
+    assert done.returncode == 1 and "7 failed, 5 passed" in text
+    for name in ("loses[0]", "loses[4]", "hangs"):
+        assert f"crashed while running 'test_hard.py::test_{name}'" in text
+    assert "test_loses[0] lost the GPU: RuntimeError: device cuda:0: an earlier kernel" in text
+    assert "Timeout (0:00:03)!" in text and "in test_hangs" in text

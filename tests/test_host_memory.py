@@ -31,12 +31,12 @@ def kept() -> int:
 
 def test_a_new_array_takes_the_memory_of_a_freed_one() -> None:
     x = gg.ones(MEGABYTE)
-    place = x.data.ctypes.data
+    place = x.array.ctypes.data
     assert kept() == 0
     del x
     assert kept() == 4 * MEGABYTE
     y = gg.ones(1024, 1024) * 2.0
-    assert place in (y.data.ctypes.data, gg.ones(MEGABYTE).data.ctypes.data)
+    assert place in (y.array.ctypes.data, gg.ones(MEGABYTE).array.ctypes.data)
     assert y.sum().item() == 2 * MEGABYTE
 
 

@@ -136,14 +136,14 @@ def test_asarray_shares_the_memory() -> None:
 
 def test_asarray_copies_only_where_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     x = gg.ones(2)
-    assert np.shares_memory(x.__array__(copy=False), x.data)
-    assert np.shares_memory(x.__array__(np.float32, copy=False), x.data)
+    assert np.shares_memory(x.__array__(copy=False), x.array)
+    assert np.shares_memory(x.__array__(np.float32, copy=False), x.array)
     assert x.__array__(np.float64).dtype == np.float64
     with pytest.raises(ValueError, match="float32 on cpu as an array of float64 is a copy"):
         x.__array__(np.float64, copy=False)
     there = gg.ones(2, device="sim")
     monkeypatch.setattr(type(there.backend), "in_host_memory", False)
-    assert not np.shares_memory(there.numpy(), there.data)
+    assert not np.shares_memory(there.numpy(), there.array)
     with pytest.raises(ValueError, match="float32 on sim as an array of float32 is a copy"):
         there.__array__(copy=False)
 
@@ -257,11 +257,13 @@ def test_a_cuda_array_goes_to_its_backend(monkeypatch: pytest.MonkeyPatch) -> No
 
         def from_dlpack(self, source: Any) -> Any:
             seen.append(source)
-            return np.ones(2, np.float32)
+            return np.ones(2, np.float32 if source.array is None else source.array)
 
     real, played = backends.get, Played()
     monkeypatch.setattr(backends, "get", lambda d: played if str(d) == "cuda:1" else real(d))
     source = Maker(None, device=(2, 1))
     x = gg.from_dlpack(source)
     assert seen == [source] and x.device == gg.Device("cuda:1")
+    with pytest.raises(DTypeError, match="complex64 is not supported"):
+        gg.from_dlpack(Maker(np.complex64, device=(2, 1)))
     assert x.__dlpack_device__() is not None

@@ -101,14 +101,14 @@ def test_accumulated_gradients_are_summed_in_place() -> None:
     w = gg.rand(ROWS, WIDTH).requires_grad_()
     (w * 2.0).sum().backward()
     assert w.grad is not None
-    place = w.grad.data.ctypes.data
+    place = w.grad.array.ctypes.data
     (w * 3.0).sum().backward()
-    assert w.grad.data.ctypes.data == place and (w.grad == 5.0).all().item()
+    assert w.grad.array.ctypes.data == place and (w.grad == 5.0).all().item()
 
 
 def test_a_gradient_that_somebody_holds_is_left_alone() -> None:
     """The tensor, its array, a view of it: each keeps its values."""
-    for hold in (lambda g: g, lambda g: g.data, lambda g: g.data[1:], lambda g: g[1:]):
+    for hold in (lambda g: g, lambda g: g.array, lambda g: g.array[1:], lambda g: g[1:]):
         w = gg.ones(4, 3, requires_grad=True)
         (w * 2.0).sum().backward()
         held = hold(w.grad)

@@ -108,7 +108,7 @@ def test_state_dict_names_and_reset() -> None:
     assert list(layer.state_dict()) == names
     assert layer.num_batches_tracked.dtype == gg.int64
     layer(gg.tensor(images(2, 2, 1, 2, 2, dtype=np.float32)))
-    layer.weight.data.fill(3)
+    layer.weight.array.fill(3)
     layer.reset_running_stats()
     close(layer.running_mean, [0, 0])
     close(layer.running_var, [1, 1])
@@ -220,11 +220,11 @@ def test_results_lie_as_the_input(device: str) -> None:
         nn.InstanceNorm2d(4, dtype=gg.float64, device=device),
     ):
         y = layer(x)
-        assert layout.is_channels_last(y.data)
+        assert layout.is_channels_last(y.array)
         (dx,) = gg.autograd.grad(y.square().sum(), [x])
-        assert layout.is_channels_last(dx.data)
+        assert layout.is_channels_last(dx.array)
     rows = nn.BatchNorm2d(4, dtype=gg.float64, device=device)(x.contiguous())
-    assert rows.data.flags.c_contiguous
+    assert rows.array.flags.c_contiguous
 
 
 def test_empty_batches() -> None:

@@ -169,7 +169,7 @@ def test_a_parameter_may_not_change_shape() -> None:
     optimizer = optim.Adam([p])
     stepped(optimizer, [p], range(1))
     other = parameter([1.0, 2.0, 3.0], "float32")
-    p.data, p.grad = other.data, None
+    p.array, p.grad = other.array, None
     set_grad(p, 1.0)
     with pytest.raises(ShapeError, match=r"changed shape from \(2,\) to \(3,\)"):
         optimizer.step()
@@ -179,7 +179,7 @@ def test_a_parameter_of_the_same_dtype_may_not_change_shape() -> None:
     p = parameter([1.0, 2.0])
     optimizer = optim.Adam([p])
     stepped(optimizer, [p], range(1))
-    p.data, p.grad = parameter([1.0, 2.0, 3.0]).data, None
+    p.array, p.grad = parameter([1.0, 2.0, 3.0]).array, None
     set_grad(p, 1.0)
     with pytest.raises(ShapeError, match=r"changed shape from \(2,\) to \(3,\); make a new"):
         optimizer.step()
@@ -373,7 +373,7 @@ def test_mistakes_in_making_an_optimizer() -> None:
 def test_gradient_of_another_shape() -> None:
     p = parameter([1.0, 2.0])
     p.grad = gg.tensor([1.0, 2.0]).double()
-    p.data = np.ones(3)  # the raw array, unchecked
+    p.array = np.ones(3)  # the raw array, unchecked
     with pytest.raises(ShapeError, match=r"gradient of shape \(2,\), .* of shape \(3,\)"):
         optim.SGD([p]).step()
 
@@ -381,7 +381,7 @@ def test_gradient_of_another_shape() -> None:
 def test_gradient_of_another_dtype() -> None:
     p = parameter([1.0, 2.0], "float64")
     p.grad = gg.tensor([1.0, 2.0]).double()
-    p.data = np.ones(2, np.float32)
+    p.array = np.ones(2, np.float32)
     text = r"gradient of shape \(2,\), float64 on cpu .*, float32 on cpu; .*\n.*grad.to\("
     with pytest.raises(DTypeError, match=text):
         optim.SGD([p]).step()

@@ -26,8 +26,8 @@ def through(x: Any, protocol: int = pickle.HIGHEST_PROTOCOL) -> Any:
 def same(a: gg.Tensor, b: gg.Tensor) -> None:
     assert type(a) is type(b) and a.dtype == b.dtype and a.device == b.device
     assert a.shape == b.shape and a.tolist() == b.tolist() and b.is_leaf
-    assert a.requires_grad == b.requires_grad and b.data.flags.writeable
-    assert not np.shares_memory(a.data, b.data)
+    assert a.requires_grad == b.requires_grad and b.array.flags.writeable
+    assert not np.shares_memory(a.array, b.array)
 
 
 # ---- tensors -------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class Scaled(gg.Tensor):
 
 def test_subclasses_keep_their_attributes() -> None:
     base = gg.ones(2)
-    x = Scaled(base.data, base.backend)
+    x = Scaled(base.array, base.backend)
     x.scale, x.note = 0.5, ["a"]  # type: ignore[attr-defined]
     for y in (through(x), copy.copy(x), copy.deepcopy(x)):
         assert type(y) is Scaled and y.scale == 0.5 and y.note == ["a"]

@@ -40,7 +40,7 @@ def test_operations_keep_what_their_gradients_read(name: str, wanted: tuple[int,
     if y.requires_grad:
         expected = {j for i in wanted for j in reads.get(i, ())}
         arrays = kept(y)
-        assert {j for j in range(3) if any(a is inputs[j].data for a in arrays)} == expected
+        assert {j for j in range(3) if any(a is inputs[j].array for a in arrays)} == expected
         assert len(arrays) == len(expected)
         y.sum().backward()
     for i in wanted:
@@ -53,7 +53,7 @@ def test_a_frozen_linear_keeps_its_weight(shape: tuple[int, ...]) -> None:
     x = gg.randn(*shape, requires_grad=True)
     w = gg.randn(2, 3)
     y = F.linear(x, w)
-    assert [a is w.data for a in kept(y)] == [True]
+    assert [a is w.array for a in kept(y)] == [True]
     y.sum().backward()
     assert x.grad.shape == x.shape
     assert gg.allclose(x.grad, w.sum(0).expand(x.shape))

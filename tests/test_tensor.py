@@ -141,7 +141,7 @@ def test_numpy_both_ways() -> None:
     with pytest.raises(GraphError, match="detach"):
         np.asarray(x)
     y = x.detach()
-    assert np.asarray(y) is y.data and np.array(y) is not y.data
+    assert np.asarray(y) is y.array and np.array(y) is not y.array
     assert np.asarray(y, np.float64).dtype == np.float64
 
 
@@ -182,7 +182,7 @@ def test_copies() -> None:
     (x * 2).sum().backward()
     y = copy.deepcopy(x)
     assert y.requires_grad and y.grad is not None and y.grad.tolist() == [2, 2]
-    assert y.data is not x.data and y.grad.data is not x.grad.data  # type: ignore[union-attr]
+    assert y.array is not x.array and y.grad.array is not x.grad.array  # type: ignore[union-attr]
     with pytest.raises(GraphError, match="only leaf tensors"):
         copy.deepcopy(x * 1)
 
@@ -313,7 +313,7 @@ def test_reduction_errors() -> None:
 def test_small_names() -> None:
     x = gg.tensor([[-2.0, 0.5], [3.0, 1.0]])
     assert gg.numel(x) == x.nelement() == x.numel() == 4
-    assert gg.is_tensor(x) and not gg.is_tensor(x.data)
+    assert gg.is_tensor(x) and not gg.is_tensor(x.array)
     assert gg.take(x, gg.tensor([[3], [0]])).tolist() == [[1.0], [-2.0]]
     assert x.clone().clip_(0, 1).tolist() == [[0.0, 0.5], [1.0, 1.0]]
     unit = F.normalize(x)

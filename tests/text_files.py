@@ -80,7 +80,7 @@ def corpus(documents: int = 60, seed: int = 0) -> str:
     rng = np.random.default_rng(seed)
     found = []
     for i in range(documents):
-        thing, words = _THINGS[i % len(_THINGS)], (BAD, GOOD)[i % 2]
+        thing, words = _THINGS[i // 2 % len(_THINGS)], (BAD, GOOD)[i % 2]
         lines = [
             f"The {thing} of number {i} is {rng.choice(words)} and {rng.choice(words)}."
             for _ in range(int(rng.integers(4, 9)))

@@ -13,12 +13,14 @@
 namespace gg {
 
 #if defined(__AVX2__)
-/// y[j * y_pitch + i] = x[i * x_pitch + j] for i, j below 8.
-inline void transpose_8x8(const float* x, int64_t x_pitch, float* y, int64_t y_pitch) {
+/// y[j * y_pitch + i] = word j of 32 bits at x + i * x_pitch, for i, j below 8.
+template <class X, class Y>
+inline void transpose_8x8(const X* x, int64_t x_pitch, Y* y, int64_t y_pitch) {
+  static_assert(sizeof(Y) == 4);
   __m256 a[8], b[8];
   for (int i = 0; i < 4; i++) {  // row i beside row i + 4, four columns at a time
-    const float* low = x + i * x_pitch;
-    const float* high = low + 4 * x_pitch;
+    const float* low = reinterpret_cast<const float*>(x + i * x_pitch);
+    const float* high = reinterpret_cast<const float*>(x + (i + 4) * x_pitch);
     a[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
     a[i + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low + 4)),
                                     _mm_loadu_ps(high + 4), 1);
@@ -33,7 +35,7 @@ inline void transpose_8x8(const float* x, int64_t x_pitch, float* y, int64_t y_p
     b[i + 2] = _mm256_shuffle_ps(t1, t3, 0x44);
     b[i + 3] = _mm256_shuffle_ps(t1, t3, 0xee);
   }
-  for (int j = 0; j < 8; j++) _mm256_storeu_ps(y + j * y_pitch, b[j]);
+  for (int j = 0; j < 8; j++) _mm256_storeu_ps(reinterpret_cast<float*>(y + j * y_pitch), b[j]);
 }
 #endif
 

@@ -24,7 +24,8 @@ namespace {
 
 struct Tensor {
   PyObject base;
-  PyObject *data, *backend, *grad, *grad_fn, *requires_grad, *versions, *hooks, *accumulator, *view;
+  PyObject *array, *backend, *grad, *grad_fn, *requires_grad, *versions, *hooks, *accumulator,
+      *view;
 };
 
 struct Node {
@@ -102,11 +103,11 @@ PyObject* new_tensor(PyTypeObject* type, PyObject*, PyObject*) {
 }
 
 int init_tensor(PyObject* self, PyObject* args, PyObject* named) {
-  static const char* names[] = {"data", "backend", "requires_grad", nullptr};
-  PyObject *data, *backend = nullptr, *requires_grad = Py_False;
+  static const char* names[] = {"array", "backend", "requires_grad", nullptr};
+  PyObject *array, *backend = nullptr, *requires_grad = Py_False;
   if (named ? !PyArg_ParseTupleAndKeywords(args, named, "O|OO:Tensor", const_cast<char**>(names),
-                                           &data, &backend, &requires_grad)
-            : !PyArg_UnpackTuple(args, "Tensor", 1, 3, &data, &backend, &requires_grad))
+                                           &array, &backend, &requires_grad)
+            : !PyArg_UnpackTuple(args, "Tensor", 1, 3, &array, &backend, &requires_grad))
     return -1;
   if (!backend || PyLong_CheckExact(backend)) {  // Tensor([1, 2]), Tensor(2, 3)
     PyErr_SetString(PyExc_TypeError,
@@ -116,7 +117,7 @@ int init_tensor(PyObject* self, PyObject* args, PyObject* named) {
     return -1;
   }
   auto* x = reinterpret_cast<Tensor*>(self);
-  set(x->data, data);
+  set(x->array, array);
   set(x->backend, backend);
   set(x->requires_grad, requires_grad);
   return 0;
@@ -136,7 +137,7 @@ int init_node(PyObject*, PyObject*, PyObject*) {
 }
 
 #define GG_MEMBER(T, name, field) {name, T_OBJECT_EX, offsetof(T, field), 0, nullptr}
-PyMemberDef tensor_members[] = {GG_MEMBER(Tensor, "data", data),
+PyMemberDef tensor_members[] = {GG_MEMBER(Tensor, "array", array),
                                 GG_MEMBER(Tensor, "backend", backend),
                                 GG_MEMBER(Tensor, "_grad", grad),
                                 GG_MEMBER(Tensor, "grad_fn", grad_fn),
@@ -172,8 +173,8 @@ const char* const kParts[] = {"tensor",  "mode",    "sequence", "accumulator", "
 PyObject* parts[std::size(kParts)];  // None until connected; kInspect while nobody watches, too
 
 /// Attributes of Python's objects.
-enum Name { kData, kGrad, kKernels, kForward, kShape, kIsInplace, kMayShare };
-const char* const kNames[] = {"data",  "grad",    "kernels",   "forward",
+enum Name { kArray, kGrad, kKernels, kForward, kShape, kIsInplace, kMayShare };
+const char* const kNames[] = {"array", "grad",    "kernels",   "forward",
                               "shape", "inplace", "_may_share"};
 PyObject* names[std::size(kNames)];
 
@@ -231,9 +232,9 @@ struct Call {
 
   /// The raw array of an input. Subclasses may have it otherwise: lazy parameters refuse.
   static PyObject* array(Tensor* x) {
-    if (reinterpret_cast<PyObject*>(Py_TYPE(&x->base)) == parts[kTensor] && x->data)
-      return Py_NewRef(x->data);
-    return PyObject_GetAttr(&x->base, names[kData]);
+    if (reinterpret_cast<PyObject*>(Py_TYPE(&x->base)) == parts[kTensor] && x->array)
+      return Py_NewRef(x->array);
+    return PyObject_GetAttr(&x->base, names[kArray]);
   }
 
   /// Where the gradient of an input goes, None where it wants none.
@@ -273,22 +274,22 @@ struct Call {
   }
 
   /// The result as a tensor (or several), with its place in the graph.
-  PyObject* wrap(PyObject* data) {
-    if (PyTuple_CheckExact(data)) return hand_over(kSeveral, data);
+  PyObject* wrap(PyObject* array) {
+    if (PyTuple_CheckExact(array)) return hand_over(kSeveral, array);
     const int inplace = is_true(cls, kIsInplace), may_share = is_true(cls, kMayShare);
     if (inplace < 0 || may_share < 0) return nullptr;
-    if (inplace) return hand_over(kInplace, data);
+    if (inplace) return hand_over(kInplace, array);
     Ref result(new_tensor(reinterpret_cast<PyTypeObject*>(parts[kTensor]), nullptr, nullptr));
     if (!result.p) return nullptr;
     auto* y = reinterpret_cast<Tensor*>(result.p);
-    set(y->data, data);
+    set(y->array, array);
     set(y->backend, node->backend);  // forward may have moved it (Transfer)
     if (may_share && !tell(kShare, result.p)) return nullptr;
     return needed && !record(y) ? nullptr : result.release();
   }
 
   bool record(Tensor* y) {
-    const Ref seq(PyIter_Next(parts[kSequence])), shape(PyObject_GetAttr(y->data, names[kShape]));
+    const Ref seq(PyIter_Next(parts[kSequence])), shape(PyObject_GetAttr(y->array, names[kShape]));
     if (!seq.p || !shape.p) return false;
     set(node->seq, seq.p);
     set(node->shape, shape.p);
@@ -316,11 +317,11 @@ PyObject* apply(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* op
   call.node = reinterpret_cast<Node*>(node);
   if (!call.unpack()) return nullptr;
   for (Py_ssize_t i = 0; i < options; i++) call.arguments.push_back(Py_NewRef(args[count + i]));
-  const Ref data(
+  const Ref array(
       PyObject_VectorcallMethod(names[kForward], call.arguments.data(), count, option_names));
-  if (!data.p) return nullptr;
-  if (parts[kInspect] != Py_None && !call.tell(kInspect, data.p)) return nullptr;
-  return call.wrap(data.p);
+  if (!array.p) return nullptr;
+  if (parts[kInspect] != Py_None && !call.tell(kInspect, array.p)) return nullptr;
+  return call.wrap(array.p);
 }
 
 PyMethodDef functions[] = {

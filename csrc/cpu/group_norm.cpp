@@ -1,6 +1,6 @@
 // Group normalisation on CPU threads, with its gradient. ops.h has the formulas. A sample's
-// channels are normalised as in batch normalisation (cpu/norm_channels.h), but that the moments, or
-// sums, of a group's channels are joined, in order.
+// channels are normalised as in batch normalisation (cpu/norm_channels.h), but with the moments of
+// its groups; sums of a group's channels are joined, in order.
 
 #include "core/norm_checks.h"
 #include "cpu/norm_gradient.h"
@@ -24,6 +24,33 @@ A& at(const Array& statistic, int64_t n, int64_t group) {
   return statistic.as<A>()[n * statistic.stride[0] + group * statistic.stride[1]];
 }
 
+/// The moments of a sample's groups. A group of an image by channel is one channel to them: its
+/// runs are long, where those of its channels may be a few elements.
+template <class T>
+std::vector<Moments<Wide<T>>> moments_of_groups(const Array& sample, int64_t groups) {
+  const Image<1> image({sample});
+  const int64_t size = sample.shape[1] / groups;
+  if (!image.by_position && sample.ndim < kMaxDims) {
+    Array split = sample;
+    split.ndim++;
+    split.shape[1] = groups;
+    split.stride[1] = size * sample.stride[1];
+    split.shape[2] = size;
+    split.stride[2] = sample.stride[1];
+    for (int axis = 2; axis < sample.ndim; axis++) {
+      split.shape[axis + 1] = sample.shape[axis];
+      split.stride[axis + 1] = sample.stride[axis];
+    }
+    return moments_of_channels(Image<1>({split}), sample.as<const T>());
+  }
+  const auto channels = moments_of_channels(image, sample.as<const T>());
+  std::vector<Moments<Wide<T>>> moments(groups);
+  for (int64_t c = 0; c < groups * size; c++) {
+    moments[c / size] = join(moments[c / size], channels[c]);
+  }
+  return moments;
+}
+
 /// Samples that a thread takes at once.
 int64_t sample_grain(const Array& x) {
   return row_grain(x.size() / std::max<int64_t>(x.shape[0], 1));
@@ -36,11 +63,10 @@ void normalise_sample(const Array& x, int64_t n, const std::vector<Wide<T>>& wei
   using A = Wide<T>;
   const int64_t channels = x.shape[1], groups = rstd.shape[1], size = channels / groups;
   const Array sample = sample_of(x, n);
-  const auto moments = moments_of_channels(Image<1>({sample}), sample.as<const T>());
+  const auto moments = moments_of_groups<T>(sample, groups);
   Coefficients<A> with{std::vector<A>(channels), weight, bias};
   for (int64_t group = 0; group < groups; group++) {
-    Moments<A> all;
-    for (int64_t c = group * size; c < (group + 1) * size; c++) all = join(all, moments[c]);
+    const Moments<A>& all = moments[group];
     const A average = all.average();
     const A inverse = 1 / std::sqrt(all.m2 / all.count + static_cast<A>(eps));
     at<A>(mean, n, group) = average;

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 #include <cxxabi.h>
+#include <pthread.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -85,12 +86,25 @@ inline void check_launch(cudaError_t error, const LaunchSite& site) {
   throw_cuda(error, text);
 }
 
-/// A kernel must be told to accept more than 48 KiB.
-inline void raise_shared_limit(const LaunchSite& site) {
-  check_launch(cudaFuncSetAttribute(site.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(site.shared_bytes)),
-               site);
-}
+/// Held while a launch tells its kernel how much dynamic shared memory to accept (48 KiB, static
+/// memory included, without) and starts it: another thread may have another size for that kernel.
+/// No std::mutex: <mutex> is long to compile.
+class SharedLimit {
+ public:
+  SharedLimit() { pthread_mutex_lock(&mutex_); }
+  ~SharedLimit() { pthread_mutex_unlock(&mutex_); }
+  SharedLimit(const SharedLimit&) = delete;
+  SharedLimit& operator=(const SharedLimit&) = delete;
+
+  void set(const LaunchSite& site) {
+    check_launch(cudaFuncSetAttribute(site.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(site.shared_bytes)),
+                 site);
+  }
+
+ private:
+  static inline pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
+};
 
 }  // namespace detail
 

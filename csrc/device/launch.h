@@ -143,7 +143,8 @@ void run_on_cuda(LaunchMode mode, void (*kernel)(P...), const Grid& grid, dim3 b
                  size_t shared_bytes, Stream stream, const std::type_identity_t<P>&... args) {
   const LaunchSite site{reinterpret_cast<const void*>(kernel), grid.size, block, shared_bytes,
                         grid.where};
-  if (shared_bytes > 0) raise_shared_limit(site);  // 48 KiB without, static memory included
+  SharedLimit limit;
+  if (shared_bytes > 0) limit.set(site);
   cudaLaunchAttribute attribute{};
   if (mode.kind == LaunchKind::cluster) {
     attribute.id = cudaLaunchAttributeClusterDimension;

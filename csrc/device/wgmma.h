@@ -23,10 +23,13 @@
 // Without a swizzle the unit is 8 rows of 16 bytes, contiguous: leading_bytes lies between units
 // along K, stride_bytes between units along M or N.
 //
-// Sums in float are truncated, and integers wrap. For fp8 Hopper is reported to keep only 13
-// fraction bits of the sum (DeepSeek-V3's report, for which DeepGEMM adds up in float every 128 of
-// K; the authors of SageAttention2), and the simulator does so: truncated once for each
-// instruction. We have not measured it. A kernel that needs more adds groups of products up itself.
+// Sums of an instruction in float: products are exact, but they and d are cut off 25 bits below the
+// largest exponent among them (a product's is the sum of its factors'), toward zero, then added,
+// and the sum is truncated to float. Of fp8, 13 bits below, and the sum keeps 13 fraction bits.
+// This is what H100s were found to do (Xie et al. 2025, MMA-Sim; DeepSeek-V3's report;
+// SageAttention2); the simulator does so too, and tests/sim/on_gpu.py asks a GPU. A kernel that
+// needs more adds groups of products up itself. Integer sums wrap.
+//
 // PTX ISA, Asynchronous Warpgroup Level Matrix Instructions. sm_90a; traps elsewhere.
 #pragma once
 

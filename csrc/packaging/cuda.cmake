@@ -48,16 +48,16 @@ if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
   endif()
 endif()
 
-# nvcc's -gencode options in `result`. Half the compile time is the way to PTX, so a kernel goes it
-# once, for sm_80, and from there to machine code of every later architecture; only `native` kernels,
-# which use what sm_90a alone has, go it for each.
-function(gencode_options result native)
+# nvcc's -gencode options for these targets in `result`. Half the compile time is the way to PTX, so
+# a kernel goes it once, for sm_80 where that is a target, and from there to machine code of every
+# later architecture.
+function(gencode_options result)
   set(options "")
-  foreach(target IN LISTS CMAKE_CUDA_ARCHITECTURES)
+  foreach(target IN LISTS ARGN)
     string(REGEX REPLACE "-(real|virtual)$" "" sm "${target}")
     string(REGEX REPLACE "[af]$" "" number "${sm}")
     set(compute "${sm}")
-    if(NOT native AND number GREATER 80 AND CMAKE_CUDA_ARCHITECTURES MATCHES "(^|;)80(-|;|$)")
+    if(number GREATER 80 AND "${ARGN}" MATCHES "(^|;)80(-|;|$)")
       set(compute 80)
     endif()
     if(NOT target MATCHES "-virtual$")
@@ -100,12 +100,20 @@ if(GPUGRAD_PRESET STREQUAL "developer")
 endif()
 target_compile_options(_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${cuda_flags}>")
 set(hopper_sources ${kernel_sources})
-list(FILTER hopper_sources INCLUDE REGEX "hopper")
+list(FILTER hopper_sources INCLUDE REGEX "hopper[^/]*$")
 list(REMOVE_ITEM kernel_sources ${hopper_sources})
-gencode_options(shared FALSE)
-gencode_options(native TRUE)
+# Hopper's kernels are launched where runs_hopper_code says so, and built for nothing else. Without
+# sm_90a they are never launched; the host's half is linked all the same. A file's name says which
+# they are, not its folder's.
+set(hopper_targets ${CMAKE_CUDA_ARCHITECTURES})
+list(FILTER hopper_targets INCLUDE REGEX "^90a")
+if(NOT hopper_targets)
+  list(GET CMAKE_CUDA_ARCHITECTURES 0 hopper_targets)
+endif()
+gencode_options(shared ${CMAKE_CUDA_ARCHITECTURES})
+gencode_options(hopper ${hopper_targets})
 set_source_files_properties(${kernel_sources} PROPERTIES COMPILE_OPTIONS "${shared}")
-set_source_files_properties(${hopper_sources} PROPERTIES COMPILE_OPTIONS "${native}")
+set_source_files_properties(${hopper_sources} PROPERTIES COMPILE_OPTIONS "${hopper}")
 # Philox normals are bit-equal on every device, so nothing in that file may be fused.
 set_source_files_properties(csrc/kernels/random.cu PROPERTIES
   COMPILE_OPTIONS "${shared};-fmad=false")

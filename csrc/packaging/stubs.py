@@ -51,7 +51,7 @@ def stubs() -> dict[str, str]:
     every = signatures(_sim)
     simulator = [every.pop(n) for n in ("architecture", "set_architecture", "set_schedule")]
     part = signatures(_cpu)
-    names = ["keep_memory", "kept_memory", "memory_counts", "own_numpy_memory"]
+    names = ["int_product", "keep_memory", "kept_memory", "memory_counts", "own_numpy_memory"]
     names += ["reset_memory_peaks", "sum_of", "sum_of_workspace", "usable_cpus"]
     own = [part.pop(n) for n in names]
     assert part.items() <= every.items(), "_cpu binds an operation otherwise than _sim"

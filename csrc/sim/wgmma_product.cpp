@@ -1,8 +1,8 @@
 // wgmma: the product itself. Issuing it is in wgmma.cpp.
 //
-// Products and their sum with d are formed in double and then truncated to float, because tensor
-// cores truncate; for fp8 to 13 fraction bits (wgmma.h). A and B are read from shared memory when
-// the product runs.
+// Products are exact; they and d are cut off some bits below the largest exponent among them, then
+// added, and the sum is truncated to float, or to 13 fraction bits for fp8 (wgmma.h). A and B are
+// read from shared memory when the product runs.
 
 #include "device/types.h"
 #include "sim/count.h"
@@ -24,6 +24,7 @@ struct WgmmaTiles {
     float d[64][256];
     int32_t d_int[64][256];
   };
+  double a_power[64][32], b_power[32][256];  ///< 2 to the exponents of a and b
 };
 
 WgmmaTiles* new_wgmma_tiles() {
@@ -175,13 +176,39 @@ void read_registers(const Product& p, Put put) {
 
 typedef double Double4 __attribute__((vector_size(32)));
 typedef float Float4 __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t Int4 __attribute__((vector_size(16)));
 typedef int64_t Long4 __attribute__((vector_size(32)));
 typedef uint32_t Unsigned8 __attribute__((vector_size(32), aligned(4), may_alias));
 
-/// How many fraction bits of a sum the tensor cores keep: a float's, or for fp8 what others report
-/// of Hopper.
-int kept_bits(WgmmaType type) {
-  return type == WgmmaType::e4m3 || type == WgmmaType::e5m2 ? 13 : 23;
+/// What tensor cores keep of a floating sum.
+struct KeptBits {
+  int term;    ///< fraction bits of a term, counted from the largest exponent of all
+  int sum;     ///< of the sum, counted from its own
+  double low;  ///< 2 to the least exponent of the operands' type, which subnormals have
+
+  explicit KeptBits(WgmmaType type) {
+    const bool fp8 = type == WgmmaType::e4m3 || type == WgmmaType::e5m2;
+    term = fp8 ? 13 : 25, sum = fp8 ? 13 : 23;
+    const bool half = type == WgmmaType::f16 || type == WgmmaType::e5m2;
+    low = half ? 0x1p-14 : type == WgmmaType::e4m3 ? 0x1p-6 : 0x1p-126;
+  }
+};
+
+constexpr int64_t kExponentBits = 0x7ff0000000000000;
+
+/// 2 to the exponent of x, at least `low`; 0 for 0.
+double power_of(double x, double low) {
+  int64_t bits;
+  __builtin_memcpy(&bits, &x, 8);
+  bits &= kExponentBits;
+  double power;
+  __builtin_memcpy(&power, &bits, 8);
+  return x == 0 || power > low ? power : low;
+}
+
+/// Toward zero to a whole number below 2^31.
+Double4 whole(Double4 x) {
+  return __builtin_convertvector(__builtin_convertvector(x, Int4), Double4);
 }
 
 /// To float toward zero, with `kept` of a double's 52 fraction bits.
@@ -190,28 +217,37 @@ Float4 truncate(Double4 x, int kept) {
   return __builtin_convertvector(reinterpret_cast<Double4>(bits), Float4);
 }
 
-/// Two rows by eight columns at a time stay in registers.
-void multiply(WgmmaTiles& t, int n, int k, int kept) {
-  for (int i = 0; i < 64; i += 2) {
-    for (int j = 0; j < n; j += 8) {
-      Double4 sum[2][2];
-      for (int r = 0; r < 4; r++) {
-        const Float4 d = *reinterpret_cast<const Float4*>(&t.d[i + r / 2][j + r % 2 * 4]);
-        sum[r / 2][r % 2] = __builtin_convertvector(d, Double4);
-      }
-      for (int l = 0; l < k; l++) {
-        const Double4 b0 = *reinterpret_cast<const Double4*>(&t.b[l][j]);
-        const Double4 b1 = *reinterpret_cast<const Double4*>(&t.b[l][j + 4]);
-        const double a0 = t.a[i][l], a1 = t.a[i + 1][l];
-        sum[0][0] += a0 * b0;
-        sum[0][1] += a0 * b1;
-        sum[1][0] += a1 * b0;
-        sum[1][1] += a1 * b1;
-      }
-      for (int r = 0; r < 4; r++) {
-        *reinterpret_cast<Float4*>(&t.d[i + r / 2][j + r % 2 * 4]) =
-            truncate(sum[r / 2][r % 2], kept);
-      }
+/// d + a b for one row and four columns.
+Double4 dot(const WgmmaTiles& t, int i, int j, int k, int term_bits, Double4 d) {
+  const auto four = [&](const double (&row)[256]) {
+    return *reinterpret_cast<const Double4*>(&row[j]);
+  };
+  const Double4 of_d = reinterpret_cast<Double4>(reinterpret_cast<Long4>(d) & kExponentBits);
+  Double4 largest = of_d > 0x1p-126 ? of_d : Double4{} + 0x1p-126, exact = d;
+  for (int l = 0; l < k; l++) {
+    const Double4 power = t.a_power[i][l] * four(t.b_power[l]);
+    largest = power > largest ? power : largest;
+    exact += t.a[i][l] * four(t.b[l]);
+  }
+  const Double4 unit = largest * (1.0 / static_cast<double>(int64_t{1} << term_bits));
+  const Double4 scale = 1.0 / unit;
+  Double4 sum = whole(d * scale);
+  for (int l = 0; l < k; l++) sum += whole(t.a[i][l] * four(t.b[l]) * scale);
+  return exact - exact == 0.0 ? sum * unit : exact;  // exact where it is not finite
+}
+
+void multiply(WgmmaTiles& t, int n, int k, const KeptBits& kept) {
+  for (int i = 0; i < 64; i++) {
+    for (int l = 0; l < k; l++) t.a_power[i][l] = power_of(t.a[i][l], kept.low);
+  }
+  for (int l = 0; l < k; l++) {
+    for (int j = 0; j < n; j++) t.b_power[l][j] = power_of(t.b[l][j], kept.low);
+  }
+  for (int i = 0; i < 64; i++) {
+    for (int j = 0; j < n; j += 4) {
+      Float4* const d = reinterpret_cast<Float4*>(&t.d[i][j]);
+      const Double4 sum = dot(t, i, j, k, kept.term, __builtin_convertvector(*d, Double4));
+      *d = truncate(sum, kept.sum);
     }
   }
 }
@@ -267,7 +303,7 @@ void compute(const Job& job, const Product& p, WgmmaTiles& tiles) {
       read_operand<double>(job, a, c.a_type, 64, put_a);
     }
     read_operand<double>(job, b, c.b_type, c.n, [&](int n, int l, double v) { tiles.b[l][n] = v; });
-    multiply(tiles, c.n, k, kept_bits(c.a_type));
+    multiply(tiles, c.n, k, KeptBits(c.a_type));
   }
 }
 

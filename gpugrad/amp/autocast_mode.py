@@ -97,7 +97,7 @@ def _target(x: Any) -> DType | None:
     """The dtype of the region on x's device, if x is a tensor that takes part."""
     if not isinstance(x, Tensor):
         return None
-    dtype = x.data.dtype
+    dtype = x.array.dtype
     if dtype == float64 or not is_floating(dtype):
         return None
     return _HERE.active.get(x.backend.device.type)
@@ -113,7 +113,7 @@ def _float32(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _widest(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    found = {x.data.dtype for x in values if _target(x) is not None}
+    found = {x.array.dtype for x in values if _target(x) is not None}
     return _float32(values) if len(found) > 1 else values
 
 
@@ -123,18 +123,18 @@ _CASTS = {"lower": _lower, "float32": _float32, "widest": _widest}
 def _lowered(x: Tensor, dtype: DType) -> Tensor:
     """x in the region's dtype: of a parameter one copy for the whole region, as long as nobody
     changes the parameter."""
-    if x.data.dtype == dtype:
+    if x.array.dtype == dtype:
         return x
     if x.grad_fn is not None or not x._requires_grad or x._is_view or not _HERE.caching:
         return x.to(dtype)
     known, version = _HERE.cache.get(id(x)), x._version
     if known is not None:
         _, array, then, y = known
-        if array is x.data and then == version and y.data.dtype == dtype:
+        if array is x.array and then == version and y.array.dtype == dtype:
             return y
     y = x.to(dtype)
     if y.grad_fn is not None:  # else nothing is recorded: later uses may want a history
-        _HERE.cache[id(x)] = (x, x.data, version, y)
+        _HERE.cache[id(x)] = (x, x.array, version, y)
     return y
 
 

@@ -30,7 +30,7 @@ def custom_fwd(
 
     @functools.wraps(fwd)
     def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
-        ctx._given = [x.data.dtype if isinstance(x, Tensor) else None for x in args]
+        ctx._given = [x.array.dtype if isinstance(x, Tensor) else None for x in args]
         if dtype is None or not any(is_autocast_enabled(kind) for kind in types):
             ctx._regions = same_regions()
             return fwd(ctx, *args, **kwargs)
@@ -68,7 +68,7 @@ def _cast(x: Any, types: tuple[str, ...], dtype: Any) -> Any:
     """x in the dtype, also inside lists, tuples and dictionaries."""
     if isinstance(x, Tensor):
         here = x.backend.device.type in types and is_autocast_enabled(x.backend.device.type)
-        wanted = here and is_floating(x.data.dtype) and x.data.dtype != float64
+        wanted = here and is_floating(x.array.dtype) and x.array.dtype != float64
         return x.to(dtype) if wanted else x
     if isinstance(x, dict):
         return {name: _cast(each, types, dtype) for name, each in x.items()}

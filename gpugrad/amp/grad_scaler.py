@@ -158,7 +158,7 @@ class GradScaler:
             for each in found[1:]:
                 total = backend.kernels.binary("maximum", total, each)
             numbers = (self._growth_factor, self._backoff_factor, self._growth_interval)
-            backend.kernels.update_scale(scale.data.reshape(1), self._good, total, *numbers)
+            backend.kernels.update_scale(scale.array.reshape(1), self._good, total, *numbers)
         for progress in self._progress.values():
             progress.stage = OptState.READY
 
@@ -190,9 +190,9 @@ class GradScaler:
 
     def _unscale_arrays(self, backend: Backend, grads: list[Tensor], flag: Array) -> None:
         kernels = backend.kernels
-        given = [grad.data for grad in grads]
+        given = [grad.array for grad in grads]
         work = [x if x.flags.c_contiguous else kernels.contiguous(x) for x in given]
-        kernels.unscale(work, self._scale_on(backend).data.reshape(1), flag)
+        kernels.unscale(work, self._scale_on(backend).array.reshape(1), flag)
         for x, y, grad in zip(given, work, grads, strict=True):
             if y is not x:
                 kernels.copy(y, x)
@@ -218,7 +218,7 @@ class GradScaler:
             self._scale = Tensor(backend.from_numpy(values[0]), backend)
             self._good = backend.from_numpy(values[1])
         home = self._scale.backend
-        return Tensor(self._moved(self._scale.data, home, backend), backend)
+        return Tensor(self._moved(self._scale.array, home, backend), backend)
 
     def _moved(self, array: Array, source: Backend, target: Backend) -> Array:
         return array if source is target else target.from_numpy(source.to_numpy(array))
@@ -226,15 +226,15 @@ class GradScaler:
     def _set(self, scale: Tensor, value: float | Tensor) -> None:
         kernels = scale.backend.kernels
         if not isinstance(value, Tensor):
-            kernels.fill(scale.data, float(value))
+            kernels.fill(scale.array, float(value))
             return
         if value.numel() != 1 or value.requires_grad or not dtypes.is_floating(value.dtype):
             raise ArgumentError(
                 "GradScaler.update(new_scale): a number, or a floating tensor of one element that "
                 f"requires no gradient; got {tuple(value.shape)} {value.dtype.name}."
             )
-        data = self._moved(value.data, value.backend, scale.backend)
-        kernels.copy(data.reshape(()), scale.data)
+        data = self._moved(value.array, value.backend, scale.backend)
+        kernels.copy(data.reshape(()), scale.array)
 
     def _get_scale_async(self) -> Tensor | None:
         """The scale as it lies on the device."""

@@ -21,10 +21,12 @@ from .modes import (
     no_grad,
     set_grad_enabled,
 )
+from .variable import Variable
 
 __all__ = [
     "Function",
     "RemovableHandle",
+    "Variable",
     "backward",
     "check_parameters",
     "detect_anomaly",

@@ -141,7 +141,7 @@ places.unseen.add(_Inspector.__call__.__code__)
 def _inspected(node: Function, data: Any, inputs: Sequence[Any], needed: bool) -> None:
     """Forward under detect_nan: remember the place, then look at the result."""
     if MODE.inspect is not None:
-        arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
+        arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
         MODE.inspect("forward", node, arrays, data if type(data) is tuple else (data,))
 
 

@@ -129,7 +129,7 @@ def _apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
     ctx.kernels = ctx.backend.kernels
     results = tuple([_result(ctx, y, given) for y in outputs])
     if MODE.inspect is not None:
-        MODE.inspect("forward", ctx, [x.data for x in given], [y.data for y in made])
+        MODE.inspect("forward", ctx, [x.array for x in given], [y.array for y in made])
     if any(e is not None for e in ctx.edges):
         _record(ctx, args, results, several=isinstance(output, tuple))
     ctx._to_save = ctx._dirty = ctx._constant = ()
@@ -144,7 +144,7 @@ def _result(ctx: Context, y: Any, given: Sequence[Tensor]) -> Any:
     constant = any(y is x for x in ctx._constant)
     result = y
     if is_input or y._requires_grad:
-        result = Tensor(y.data[...] if is_input else y.data, y.backend)
+        result = Tensor(y.array[...] if is_input else y.array, y.backend)
         result._counter = y._counter
         result._is_view = is_input or y._is_view
         if constant:
@@ -178,7 +178,7 @@ def _record(ctx: Context, args: Sequence[Any], results: tuple[Any, ...], several
         else:
             y.grad_fn, y._requires_grad = node, True
     if ctx._to_save:
-        ctx._outputs = tuple([getattr(y, "data", None) for y in results])
-        ctx._saved = tuple([None if x is None else x.data for x in ctx._to_save])
+        ctx._outputs = tuple([getattr(y, "array", None) for y in results])
+        ctx._saved = tuple([None if x is None else x.array for x in ctx._to_save])
         unchanged = [x for x in args if not any(x is d for d in ctx._dirty)]
         ctx._saved = pack(ctx, unchanged, tensors)

@@ -25,20 +25,20 @@ def _root(tensor: Tensor, dy: Tensor | None, position: int) -> tuple[Node, Tenso
             "no input of it does, or it was made under no_grad or detached."
         )
     if dy is None:
-        if tensor.data.size != 1:
+        if tensor.array.size != 1:
             raise GraphError(
-                f"backward: the gradient of a tensor of shape {tuple(tensor.data.shape)} must be "
+                f"backward: the gradient of a tensor of shape {tuple(tensor.array.shape)} must be "
                 "given; only for a single element it is 1 by itself.\n"
                 "  Reduce it first (loss.mean().backward()) or pass gradient=."
             )
-        one = tensor.backend.empty(tensor.data.shape, tensor.data.dtype)
+        one = tensor.backend.empty(tensor.array.shape, tensor.array.dtype)
         tensor.backend.kernels.fill(one, 1)
         return node, Tensor(one, tensor.backend)
     if not isinstance(dy, Tensor):
         raise DTypeError(f"backward: gradient must be a Tensor, got {type(dy).__name__}.")
-    if dy.data.shape != tensor.data.shape:
+    if dy.array.shape != tensor.array.shape:
         raise ShapeError(
-            f"backward: gradient {tuple(dy.data.shape)} and tensor {tuple(tensor.data.shape)} "
+            f"backward: gradient {tuple(dy.array.shape)} and tensor {tuple(tensor.array.shape)} "
             "must have one shape."
         )
     if dy.backend is not tensor.backend:
@@ -151,9 +151,9 @@ def _result(
     dx: Tensor | None, x: Tensor, position: int, allow_unused: bool | None, zeros: bool
 ) -> Tensor | None:
     if dx is not None:
-        return dx if dx.data.dtype == x.data.dtype else dx.to(x.data.dtype)
+        return dx if dx.array.dtype == x.array.dtype else dx.to(x.array.dtype)
     if zeros:
-        empty = x.backend.empty(x.data.shape, x.data.dtype)
+        empty = x.backend.empty(x.array.shape, x.array.dtype)
         x.backend.kernels.fill(empty, 0)
         return Tensor(empty, x.backend)
     if not allow_unused:

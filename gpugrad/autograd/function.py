@@ -122,7 +122,7 @@ class Function(Node):
             if type(value) is Packed:
                 return value.unpacked(self)
             return value if not hasattr(value, "shape") else Tensor(value, self.backend)
-        moved = tensor is not None and tensor.data is not value and not tensor._keeps_values
+        moved = tensor is not None and tensor.array is not value and not tensor._keeps_values
         if moved or counter.version != version:
             raise GraphError(changed_text(self, value, counter, version))
         if tensor is not None:
@@ -165,8 +165,8 @@ def _several(
         node.shape = SEVERAL
         node._outputs = data if node._saved else ()
         for i, out in enumerate(outputs):
-            if dtypes.is_floating(out.data.dtype):
-                out.grad_fn = Output(node, i, out.data.shape)
+            if dtypes.is_floating(out.array.dtype):
+                out.grad_fn = Output(node, i, out.array.shape)
                 out._requires_grad = True
         node.count = len(outputs)
         if node._saved:
@@ -177,12 +177,12 @@ def _several(
 def _share(node: Function, out: Tensor, inputs: Sequence[Any], needed: bool) -> None:
     """Where `out` looks into the memory of an input, both have one version counter; and where the
     input changes with history, the view's own history must be known to be out of date."""
-    data = out.data
+    data = out.array
     base = inputs[0] if node.view else _returned(data, inputs)
     if base is None:
         return
-    if data is base.data:
-        out.data = data[...]  # each tensor owns its array object; identity tells saved ones apart
+    if data is base.array:
+        out.array = data[...]  # each tensor owns its array object; identity tells saved ones apart
     out._versions = counter = base._versions or base._counter
     out._is_view = True
     if MODE.grad:
@@ -194,7 +194,7 @@ def _returned(data: Any, inputs: Sequence[Any]) -> Tensor | None:
     base = getattr(data, "base", None)
     for x in inputs:
         if isinstance(x, Tensor) and (
-            data is x.data or (base is not None and (base is x.data or base is x.data.base))
+            data is x.array or (base is not None and (base is x.array or base is x.array.base))
         ):
             return x
     return None
@@ -205,7 +205,7 @@ def _changed_in_place(node: Function, data: Any, inputs: Sequence[Any], needed: 
     target._counter.changed(type(node).__name__)
     if needed:
         node.seq = next(sequence)
-        node.shape = target.data.shape
+        node.shape = target.array.shape
         if node._saved:
             node._saved = pack(node, inputs[1:], (target,))
         rebase(target, node)
@@ -254,7 +254,7 @@ class _Stale(_Refusal):
 
     def __init__(self, view: Tensor, cause: Node) -> None:
         self.seq = next(sequence)
-        self.shape = view.data.shape
+        self.shape = view.array.shape
         self.cause = repr(cause)
 
     def backward(self, dy: Tensor) -> Any:

@@ -211,7 +211,7 @@ def _check_inputs(values: list[Any]) -> None:
                 f"gradcheck: inputs must be float64 for differences to mean anything; one is "
                 f"{x.dtype.name} of shape {x.shape}."
             )
-        if 0 in x.data.strides and x.numel() > 1:
+        if 0 in x.array.strides and x.numel() > 1:
             raise ArgumentError("gradcheck: an expanded input cannot be varied; clone() it.")
 
 
@@ -227,7 +227,7 @@ def _tensor_like(x: Tensor, values: np.ndarray[Any, Any]) -> Tensor:
 
 
 def _host(x: Tensor) -> np.ndarray[Any, Any]:
-    return x.backend.to_numpy(x.data).astype(np.float64)
+    return x.backend.to_numpy(x.array).astype(np.float64)
 
 
 def _shifted(

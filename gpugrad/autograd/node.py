@@ -71,7 +71,7 @@ class AccumulateGrad(Node):
     def __init__(self, tensor: Tensor) -> None:
         self.seq = next(sequence)
         self.tensor = tensor
-        self.shape = tensor.data.shape
+        self.shape = tensor.array.shape
         self.hooks = tensor._hooks  # the leaf keeps them: a new graph gets a new end
 
     def _own_hooks(self) -> Hooks:
@@ -129,5 +129,5 @@ def edge(tensor: Tensor) -> Node | None:
 def describe(x: Any) -> str:
     """Shape, dtype and device of a tensor in one phrase; a value as it is."""
     if isinstance(x, Tensor):
-        return f"{tuple(x.data.shape)} {x.data.dtype.name} on {x.backend.device}"
+        return f"{tuple(x.array.shape)} {x.array.dtype.name} on {x.backend.device}"
     return repr(x)

@@ -26,13 +26,13 @@ def pack(node: Function, inputs: Sequence[Any], outputs: Sequence[Tensor]) -> li
         entry: Saved = (None, value, None, 0)
         if value is not None:
             for x in inputs:
-                if isinstance(x, Tensor) and x.data is value:
+                if isinstance(x, Tensor) and x.array is value:
                     counter = x._counter
                     entry = (x, value, counter, counter.version)
                     break
             else:
                 for y in outputs:
-                    if y.data is value:
+                    if y.array is value:
                         counter = y._counter
                         entry = (None, value, counter, counter.version)
         packed.append(entry)
@@ -64,7 +64,7 @@ class Packed:
 
     def __init__(self, x: Tensor, origin: Node | int | None, hooks: Any) -> None:
         self.origin, self.unpack = origin, hooks.unpack_hook
-        self.shape, self.dtype = x.data.shape, x.data.dtype
+        self.shape, self.dtype = x.array.shape, x.array.dtype
         before = x._version
         self.packed = _without_graph(hooks, hooks.pack_hook, x)
         if x._version != before:
@@ -129,7 +129,7 @@ def _hand_over(node: Function, packed: list[Saved], outputs: Sequence[Tensor]) -
             x = Tensor(value, node.backend)
             if counter is not None:
                 x._versions = counter
-                origin = next(n for n, y in enumerate(outputs) if y.data is value)
+                origin = next(n for n, y in enumerate(outputs) if y.array is value)
         elif tensor._keeps_values:  # about to be changed in place
             x, origin = Tensor(node.kernels.contiguous(value), node.backend), edge(tensor)
         else:

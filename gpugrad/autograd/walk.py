@@ -55,7 +55,7 @@ class _Walk:
         for node, dy in zip(edges, grads):  # noqa: B905 - the lengths were compared
             if node is None or dy is None:
                 continue
-            if dy.data.shape != node.shape:
+            if dy.array.shape != node.shape:
                 dy = _fit(dy, node)
             seq = node.seq
             if direct and type(node) is AccumulateGrad and node.hooks is None:
@@ -89,9 +89,9 @@ def _add(held: list[Any], at: int, dy: Tensor) -> None:
 
 def _plain_add(held: list[Any], at: int, dy: Tensor) -> None:
     """held[at] += dy: in the memory that is there, if nobody else holds it."""
-    counts = sys.getrefcount(held[at]), sys.getrefcount(held[at].data)
+    counts = sys.getrefcount(held[at]), sys.getrefcount(held[at].array)
     a: Tensor = held[at]
-    x, y = a.data, dy.data
+    x, y = a.array, dy.array
     if x.dtype is not y.dtype:
         held[at] = a + dy
     elif counts == _LISTED and x.base is None and x.shape == y.shape:
@@ -196,9 +196,9 @@ def _differentiate(
             "inputs of forward.\n  Return one for each, None where there is none."
         )
     if inspect is not None:
-        grads = [r.data for r in results if isinstance(r, Tensor)]
+        grads = [r.array for r in results if isinstance(r, Tensor)]
         given = dy if type(dy) is list else [dy]
-        inspect("backward", node, [d.data for d in given if d is not None], grads)
+        inspect("backward", node, [d.array for d in given if d is not None], grads)
     return results
 
 
@@ -252,7 +252,7 @@ def _fit(dy: Any, node: Node) -> Tensor:
     if not isinstance(dy, Tensor):
         raise GraphError(f"backward returned a {type(dy).__name__}; gradients are Tensors.")
     shape = node.shape
-    given = dy.data.shape
+    given = dy.array.shape
     extra = len(given) - len(shape)
     if extra >= 0 and all(n in (1, m) for n, m in zip(shape, given[extra:], strict=True)):
         return dy.sum_to_size(shape)
@@ -266,7 +266,7 @@ def _fit(dy: Any, node: Node) -> Tensor:
 def _listed(held: list[Any]) -> tuple[int, int]:
     """Reference counts of a gradient that only a list holds, and of its array that only it holds:
     they differ between Pythons."""
-    return sys.getrefcount(held[0]), sys.getrefcount(held[0].data)
+    return sys.getrefcount(held[0]), sys.getrefcount(held[0].array)
 
 
 _LISTED = _listed([Tensor(np.zeros(1), cast(Any, None))])
@@ -276,7 +276,7 @@ _alone: list[int] = []  # reference counts of a tensor and its array that only t
 
 def _owned(dy: Tensor) -> bool:
     """True where nobody but the engine holds this gradient and its memory, so it can be kept."""
-    data = dy.data
+    data = dy.array
     counts = [sys.getrefcount(dy), sys.getrefcount(data)]
     if not _alone:
         _alone.extend(counts)
@@ -286,8 +286,8 @@ def _owned(dy: Tensor) -> bool:
 
 
 def _accumulate(leaf: Tensor, dy: Tensor, create_graph: bool) -> None:
-    if dy.data.dtype != leaf.data.dtype:
-        dy = dy.to(leaf.data.dtype)
+    if dy.array.dtype != leaf.array.dtype:
+        dy = dy.to(leaf.array.dtype)
     if leaf.grad is not None:
         held = [leaf.grad]
         leaf.grad = None  # so that the list alone holds it
@@ -301,7 +301,7 @@ def _accumulate(leaf: Tensor, dy: Tensor, create_graph: bool) -> None:
     elif _owned(dy):
         leaf.grad = dy
     else:
-        leaf.grad = Tensor(dy.backend.kernels.contiguous(dy.data), dy.backend)
+        leaf.grad = Tensor(dy.backend.kernels.contiguous(dy.array), dy.backend)
 
 
 class _Probe(Function):
@@ -311,7 +311,7 @@ class _Probe(Function):
         """Not called."""
 
     def backward(self, dy: Tensor) -> Tensor:
-        return Tensor(dy.data.copy(), dy.backend)
+        return Tensor(dy.array.copy(), dy.backend)
 
 
 def _calibrate() -> None:

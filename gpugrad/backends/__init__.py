@@ -5,13 +5,33 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 
 from ..device import Device
 from ..errors import DeviceError
+from . import cudnn, mps
 from .base import Array, Backend, Kernels
 
-__all__ = ["Array", "Backend", "Kernels", "available", "best", "get", "opened", "synchronize"]
+__all__ = [
+    "Array",
+    "Backend",
+    "Kernels",
+    "available",
+    "best",
+    "cudnn",
+    "get",
+    "mps",
+    "opened",
+    "synchronize",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "cuda":  # imported when first asked for, as in torch.backends.cuda.matmul
+        return importlib.import_module(".cuda", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 _backends: dict[str | Device, Backend] = {}
 

@@ -1,8 +1,9 @@
 """Device "cpu": NumPy where it is fast, the C++ module ``_cpu`` where it is faster.
 
 Each kernel is the specification in ``backends.reference`` unless this file replaces it: what is
-left to the specification is a NumPy loop at par (fill, nonzero, search_sorted, matrix products by
-NumPy's BLAS, integers element by element). Half types are computed in float32 and rounded once.
+left to the specification is a NumPy loop at par (fill, nonzero, search_sorted, floating matrix
+products by NumPy's BLAS, integers element by element). Half types are computed in float32 and
+rounded once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from ..dtype import (
     DType,
     accumulation,
+    int32,
     int64,
     is_float8,
     is_floating,
@@ -39,6 +41,7 @@ from .cpu_elementwise import (
 from .cpu_native import NATIVE
 from .cpu_native import module as native
 from .host import HostBackend
+from .native import run
 from .peaks import Peaks, of_host
 
 NDArray = np.ndarray[Any, Any]
@@ -108,6 +111,8 @@ def gemm(
     plain = beta == 0 and scale is row_scale is residual is dtype is None
     if not plain or a.dtype not in FLOATS or (out is not None and out.dtype != a.dtype):
         terms = (scale, residual, dtype, row_scale)
+        if a.dtype.kind in "iu":
+            return _integer_gemm(a, b, bias, act, alpha, beta, out, *terms)
         return reference.gemm(a, b, bias, act, alpha, beta, out, *terms)
     if out is None and a.ndim < 3 and b.ndim < 3:
         y: NDArray = quiet.run(a.dot, b)  # matmul's result, in half its time for small matrices
@@ -128,6 +133,39 @@ def gemm(
     elif act != "none":
         native.unary(0, act, y, y, 0.0, 0.0)
     return y
+
+
+def _integer_gemm(
+    a: NDArray,
+    b: NDArray,
+    bias: NDArray | None,
+    act: str,
+    alpha: float,
+    beta: float,
+    out: NDArray | None,
+    scale: NDArray | None,
+    residual: NDArray | None,
+    dtype: DType | None,
+    row_scale: NDArray | None,
+) -> NDArray:
+    """`gemm` of integers: products by `_cpu`, what follows by the specification."""
+    sums = a.dtype
+    if out is not None or dtype is not None:
+        dtype = dtype if out is None else out.dtype
+        sums = sums if dtype == sums else int32
+    left, right = a[None] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b
+    shape = (left.shape[-2], right.shape[-1])
+    if left.ndim > 2 or right.ndim > 2:
+        shape = (*np.broadcast_shapes(left.shape[:-2], right.shape[:-2]), *shape)
+    y = empty(shape, sums)
+    run(native.int_product, 0, (left, right, y))
+    if a.ndim == 1 or b.ndim == 1:
+        y = y.reshape((*a.shape[:-1], *b.shape[1:]))
+    bare = bias is out is scale is residual is row_scale is None and act == "none" and alpha == 1
+    if bare and (dtype is None or dtype is sums):
+        return y
+    terms = (scale, residual, dtype or sums, row_scale)
+    return reference.linalg.finished(y, bias, act, alpha, beta, out, *terms)
 
 
 def flagged(name: str, *args: Any) -> None:

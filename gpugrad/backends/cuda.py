@@ -15,15 +15,19 @@ from typing import Any
 import numpy as np
 
 from ..device import Device
-from ..dtype import DType, int64
+from ..dtype import FLOAT8, DType, bfloat16, int64
 from ..errors import DeviceError, OutOfMemoryError
 from .base import Array, Shape, raise_flag
 from .cuda_graph import GraphMemory
+from .matmul_precision import matmul as matmul  # torch.backends.cuda.matmul.allow_tf32
 from .memory import MemoryStats, mib, out_of_memory, table
 from .native import NativeBackend, NativeKernels, load, run
 from .peaks import Peaks, of_gpu
 
 _ROUNDING = 512  # of CuPy's pool
+
+_CARRIED = frozenset((bfloat16, *FLOAT8))
+"""What CuPy allocates no arrays of (bfloat16: beside some versions of NumPy), but carries."""
 
 
 def import_cupy() -> Any:
@@ -123,7 +127,7 @@ class CudaBackend(NativeBackend):
         self._out_of_memory = cupy.cuda.memory.OutOfMemoryError
         self._stream = cupy.cuda.get_current_stream
         self._ndarray = cupy.ndarray
-        self._empty = cupy.empty
+        self._empty, self._alloc = cupy.empty, cupy.cuda.alloc
         self._pool = cupy.get_default_memory_pool()
         self._since = self._room = self._peak = self._reserved_peak = 0
         self.flag = self.empty((4,), int64)
@@ -138,15 +142,20 @@ class CudaBackend(NativeBackend):
         try:
             if self._several:
                 with self._gpu:
-                    y = self._empty(shape, dtype)
+                    y = self._new(shape, dtype)
             else:
-                y = self._empty(shape, dtype)
+                y = self._new(shape, dtype)
         except self._out_of_memory:
             raise self._memory_error(tuple(shape), dtype) from None
         self._since += y.nbytes + _ROUNDING
         if self._since > self._room:
             self._note_peak()
         return y
+
+    def _new(self, shape: Sequence[int], dtype: DType) -> Array:
+        if dtype not in _CARRIED:
+            return self._empty(shape, dtype)
+        return self._ndarray(shape, dtype, self._alloc(math.prod(shape) * dtype.itemsize))
 
     def launch(self, operation: Callable[..., None], *args: Any) -> None:
         try:

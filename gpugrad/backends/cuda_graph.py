@@ -8,6 +8,7 @@ that was there before is kept alive by the graph.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -70,9 +71,11 @@ class CudaGraph:
     def record(self) -> Iterator[None]:
         """Kernels that this thread launches inside are recorded, not run."""
         cupy, stream = self.memory.cupy, self.memory.stream
+        gc.collect()
         self.backend.synchronize()  # what `outside` changes must not be in use
         self.backend.empty_cache()  # the step's own pool will want this memory
         with ExitStack() as stack:
+            stack.enter_context(_nothing_collected())
             stack.callback(self.memory.side.synchronize)
             stack.enter_context(self.backend._here())
             stack.enter_context(cupy.cuda.using_allocator(self._allocate))
@@ -164,3 +167,16 @@ class CudaGraph:
         if array.size:
             self.backend.kernels.copy(source, array)
         return array
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """No garbage is collected inside: in it may be a graph and its pool, and CUDA forbids to
+    destroy these while a stream captures."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -40,6 +40,33 @@ def set_matmul_precision(precision: str) -> None:
     SETTING.name = precision
 
 
+class _Matmul:
+    """PyTorch's ``torch.backends.cuda.matmul``."""
+
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether the precision is "tf32"; setting it chooses "tf32" or "high"."""
+        return SETTING.name == "tf32"
+
+    @allow_tf32.setter
+    def allow_tf32(self, allow: bool) -> None:
+        if allow:
+            set_matmul_precision("tf32")
+        elif self.allow_tf32:  # "exact" stays
+            set_matmul_precision("high")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name != "allow_tf32":
+            raise AttributeError(
+                f"backends.cuda.matmul has no setting {name!r}, only allow_tf32; all sums are "
+                "float32."
+            )
+        super().__setattr__(name, value)
+
+
+matmul = _Matmul()
+
+
 def get_matmul_precision() -> str:
     """What `set_matmul_precision` chose: "exact", "high" or "tf32"."""
     return SETTING.name

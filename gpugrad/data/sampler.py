@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from gpugrad.tensor import Tensor
 
 
+BLOCK = 1 << 16
+"""Indices drawn at a time with replacement: a sampler may be asked for 10^10 of them."""
+
+
 def shuffled(size: int, generator: Generator | None = None) -> Tensor:
     """A permutation of 0..size-1 (int64), on the CPU."""
     return gg.randperm(size, generator=generator)
@@ -73,7 +77,10 @@ class RandomSampler(Sampler):
         size = len(self.data_source)
         left = self.num_samples
         while left > 0 and size > 0:
-            order = self._draws(size, left) if self.replacement else shuffled(size, self.generator)
+            if self.replacement:
+                order = self._draws(size, min(left, BLOCK))
+            else:
+                order = shuffled(size, self.generator)
             chosen = order.tolist()[:left]
             left -= len(chosen)
             yield from chosen

@@ -56,7 +56,7 @@ class Arguments:
 
     def buffers(self) -> tuple[list[Tensor], tuple[tuple[Any, ...], dict[str, Any]]]:
         """Tensors of a graph's own in place of each, and the arguments with them."""
-        own = [Tensor(empty_like(t.backend.empty, t.data), t.backend) for t in self.tensors()]
+        own = [Tensor(empty_like(t.backend.empty, t.array), t.backend) for t in self.tensors()]
         self.copy_to(own)
         rest = iter(own)
         leaves = [next(rest) if isinstance(leaf, Tensor) else leaf for leaf in self.leaves]
@@ -65,13 +65,13 @@ class Arguments:
     def copy_to(self, own: list[Tensor]) -> None:
         """Copies the tensors into those of a graph; on the device, without waiting."""
         for tensor, buffer in zip(self.tensors(), own, strict=True):
-            buffer.backend.kernels.copy(tensor.data, buffer.data)
+            buffer.backend.kernels.copy(tensor.array, buffer.array)
 
 
 def _kind(leaf: Any) -> Any:
     if not isinstance(leaf, Tensor):
         return None
-    return leaf.data.shape, leaf.data.dtype, leaf.backend, leaf._requires_grad
+    return leaf.array.shape, leaf.array.dtype, leaf.backend, leaf._requires_grad
 
 
 def _name(path: str, value: Any, found: list[str]) -> None:

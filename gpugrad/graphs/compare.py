@@ -36,7 +36,7 @@ def compare(name: str, record: Record, repeat: Callable[[], Any], eager: Callabl
 
 def _results(result: Any) -> Values:
     leaves = [x for x in flatten(result)[0] if isinstance(x, Tensor)]
-    return {f"result {i}": x.backend.to_numpy(x.data) for i, x in enumerate(leaves)}
+    return {f"result {i}": x.backend.to_numpy(x.array) for i, x in enumerate(leaves)}
 
 
 def _text(name: str, what: str, found: Any, wanted: np.ndarray[Any, Any]) -> str:
@@ -65,7 +65,7 @@ class _State:
         self.record = record
         self.saved = [(b, a, b.kernels.contiguous(a)) for _, b, a in self._arrays()]
         self.grads = {
-            t: (t._grad, None if t._grad is None else t.backend.kernels.contiguous(t._grad.data))
+            t: (t._grad, None if t._grad is None else t.backend.kernels.contiguous(t._grad.array))
             for t in record.tensors
         }
         self.random = [(g, g._seed, g._base, g._call) for g in record.generators]
@@ -79,7 +79,7 @@ class _State:
     def _arrays(self) -> Iterator[tuple[str, Backend, Array]]:
         """(name, backend, array) of parameters, buffers, and the state of optimizers."""
         for tensor, (_, _, name) in self.record.tensors.items():
-            yield name, tensor.backend, tensor.data
+            yield name, tensor.backend, tensor.array
         for optimizer in self.record.optimizers:
             kind = type(optimizer).__name__
             buckets = [bucket for plan in optimizer._plans for bucket in plan.buckets]
@@ -92,11 +92,11 @@ class _State:
             for i, entry in enumerate(optimizer._own_state.values()):
                 for name, value in entry.items():
                     if isinstance(value, Tensor):
-                        yield f"{kind} {name} {i}", value.backend, value.data
+                        yield f"{kind} {name} {i}", value.backend, value.array
 
         for scaler in self.record.scalers:
             if scaler._scale is not None:
-                yield "the scaler's scale", scaler._scale.backend, scaler._scale.data
+                yield "the scaler's scale", scaler._scale.backend, scaler._scale.array
                 yield "the scaler's count", scaler._scale.backend, scaler._good
 
     def values(self) -> Values:
@@ -104,7 +104,7 @@ class _State:
         found = {name: b.to_numpy(a) for name, b, a in self._arrays()}
         for tensor, (_, _, name) in self.record.tensors.items():
             if tensor._grad is not None:
-                found[f"{name}.grad"] = tensor.backend.to_numpy(tensor._grad.data)
+                found[f"{name}.grad"] = tensor.backend.to_numpy(tensor._grad.array)
         return found
 
     def restore(self) -> None:
@@ -113,7 +113,7 @@ class _State:
             backend.kernels.copy(copy, array)
         for tensor, (grad, copy) in self.grads.items():
             if grad is not None:
-                tensor.backend.kernels.copy(copy, grad.data)
+                tensor.backend.kernels.copy(copy, grad.array)
             tensor._grad = grad
         for generator, *place in self.random:
             generator._restart(*place)

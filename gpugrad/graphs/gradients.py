@@ -63,8 +63,8 @@ class Gradients:
         """Before a replay: the gradients that it adds to lie where it reads them."""
         for tensor, grad in self.before.items():
             now = tensor._grad
-            if grad is not None and now is not None and now.data is not grad.data:
-                backend.kernels.copy(now.data, grad.data)
+            if grad is not None and now is not None and now.array is not grad.array:
+                backend.kernels.copy(now.array, grad.array)
 
     def replayed(self) -> None:
         """After a replay: the parameters have its gradients."""

@@ -80,7 +80,7 @@ class Record:
                     stack.enter_context(shadowed(kind, step=self._noted_schedule(kind.step)))
             yield
         for tensor, (array, _, name) in self.tensors.items():
-            if tensor.data is not array:
+            if tensor.array is not array:
                 self.refuse(
                     f"{name} gets new memory inside the step",
                     "Change it in place (copy_, add_, ...), or before the step.",
@@ -140,7 +140,7 @@ class Record:
 
     def _note_tensor(self, tensor: Tensor, name: str) -> None:
         if tensor not in self.tensors:
-            self.tensors[tensor] = (tensor.data, tensor._requires_grad, name)
+            self.tensors[tensor] = (tensor.array, tensor._requires_grad, name)
 
     # ---- Recording ---------------------------------------------------------------------------
 
@@ -190,7 +190,7 @@ class Record:
             if module.training is not training:
                 return f"{type(module).__name__}.training is {module.training}"
         for tensor, (array, requires_grad, name) in self.tensors.items():
-            if tensor.data is not array:
+            if tensor.array is not array:
                 return f"{name} has other memory (moved, cast or loaded anew)"
             if tensor._requires_grad is not requires_grad:
                 return f"{name}.requires_grad is {tensor._requires_grad}"

@@ -45,8 +45,8 @@ class KVCache:
             )
         found = []
         for store, new in ((self.keys[layer], k), (self.values[layer], v)):
-            store.backend.kernels.copy(new.data, store.data[:, :, self.length : end])
-            found.append(Tensor(store.data[:, :, :end], store.backend))
+            store.backend.kernels.copy(new.array, store.array[:, :, self.length : end])
+            found.append(Tensor(store.array[:, :, :end], store.backend))
         return found[0], found[1]
 
     def advance(self, tokens: int) -> None:

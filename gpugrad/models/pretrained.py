@@ -57,7 +57,7 @@ class Pretrained(Module):
             raise DataError(f"save_pretrained({str(folder)!r}): this is a file; name a folder.")
         state = self.state_dict()
         skipped = set(self._ties())
-        arrays = {k: v.backend.to_numpy(v.data) for k, v in state.items() if k not in skipped}
+        arrays = {k: v.backend.to_numpy(v.array) for k, v in state.items() if k not in skipped}
         content = {"architectures": [type(self).__name__], **self._to_json()}
         content["architectures"] = [type(self).__name__]
         dtype = next(iter(arrays.values())).dtype.name

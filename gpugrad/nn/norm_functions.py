@@ -25,26 +25,27 @@ def _input(name: str, input: Any, *others: Tensor | None) -> Tensor:
     if AUTOCAST.on:
         (x,) = AUTOCAST.cast(name, x)
     demand_floating(name, x)
-    given = [x, *(t for t in others if t is not None)]
-    if any(t.backend is not x.backend for t in given):
-        raise DeviceError(mixed_devices(name, given))
+    for other in others:
+        if other is not None and other.backend is not x.backend:
+            raise DeviceError(mixed_devices(name, [x, *(t for t in others if t is not None)]))
     return x
 
 
 def _vectors(name: str, x: Tensor, shape: tuple[int, ...], **vectors: Tensor | None) -> list[Any]:
     """The vectors, of `shape`; of x's dtype or its accumulation dtype, converted if need be."""
     found: list[Any] = []
+    dtype = x.array.dtype
     for label, vector in vectors.items():
-        if vector is None:
-            found.append(None)
+        if vector is None or (vector.array.shape == shape and vector.array.dtype == dtype):
+            found.append(vector)
             continue
         if vector.shape != shape:
             raise ShapeError(
                 f"{name}(input {x.shape}): {label} must have shape {shape}; got {vector.shape}."
             )
         demand_floating(f"{name}: {label}", vector)
-        wide = accumulation(x.dtype)
-        found.append(vector if vector.dtype in (x.dtype, wide) else vector.to(wide))
+        wide = accumulation(dtype)
+        found.append(vector if vector.dtype in (dtype, wide) else vector.to(wide))
     return found
 
 
@@ -128,10 +129,10 @@ def _check_rows(name: str, x: Tensor, normalized_shape: Any) -> tuple[int, ...]:
     """normalized_shape as a tuple that x's shape ends with. Raises ArgumentError, ShapeError."""
     if isinstance(normalized_shape, (int, np.integer)):
         normalized_shape = (int(normalized_shape),)
-    shape = tuple(int(n) for n in normalized_shape)
+    shape = tuple([int(n) for n in normalized_shape])
     if not shape:
         raise ArgumentError(f"{name}: normalized_shape must have at least one axis; got ().")
-    if x.shape[-len(shape) :] != shape:
+    if x.array.shape[-len(shape) :] != shape:
         ends = ", ".join(["*", *map(str, shape)])
         raise ShapeError(
             f"{name}: given normalized_shape={shape}, expected input with shape ({ends}); "
@@ -248,7 +249,7 @@ def group_norm(
     x = _input(name, input, weight, bias)
     if x.ndim < 2:
         raise ShapeError(f"{name}: expected at least 2 axes, (N, C, ...); got {x.shape}.")
-    n, channels, *spatial = x.shape
+    n, channels, *spatial = x.array.shape
     if num_groups <= 0 or channels % num_groups:
         raise ArgumentError(
             f"{name}: expected the number of channels to be divisible by num_groups; got input "

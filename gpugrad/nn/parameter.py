@@ -9,7 +9,7 @@ from ..autograd import no_grad
 from ..backends.engine import TensorBase
 from ..creation import empty
 from ..errors import GraphError
-from ..tensor import Tensor, unfit
+from ..tensor import Tensor
 
 
 class Parameter(Tensor):
@@ -26,15 +26,9 @@ class Parameter(Tensor):
                 f"Parameter(data): expected a Tensor, got a {type(data).__name__}; "
                 "make one with gg.tensor(...)"
             )
-        super().__init__(data.data, data.backend)
+        super().__init__(data.array, data.backend)
         self._counter = data._counter
         self.requires_grad = requires_grad
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """As usual, and ``parameter.data = tensor`` takes over the tensor's memory."""
-        if name == "data" and isinstance(value, Tensor):
-            value = _array_for(self, value)
-        object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
@@ -56,7 +50,7 @@ class Buffer(Tensor):
                 f"Buffer(data): expected a Tensor, got a {type(data).__name__}; "
                 "make one with gg.tensor(...)"
             )
-        super().__init__(data.data, data.backend, data.requires_grad)
+        super().__init__(data.array, data.backend, data.requires_grad)
         self._counter = data._counter
         self.persistent = persistent
 
@@ -72,26 +66,26 @@ class Uninitialized(Tensor):
 
     def __init__(self, requires_grad: bool = False, device: Any = None, dtype: Any = None) -> None:
         nothing = empty((0,), device=device, dtype=dtype)
-        Tensor.__init__(self, nothing.data, nothing.backend, requires_grad)
+        Tensor.__init__(self, nothing.array, nothing.backend, requires_grad)
 
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Becomes an ordinary parameter or buffer of this shape, with undefined values."""
         wanted = self.dtype if dtype is None else dtype
         made = empty(shape, device=self.device if device is None else device, dtype=wanted)
-        self.data, self.backend = made.data, made.backend
+        self.array, self.backend = made.array, made.backend
         object.__setattr__(self, "__class__", self.becomes)
 
     def held(self) -> Tensor:
         """An empty tensor of its dtype, on its device."""
-        return Tensor(_DATA.__get__(self), self.backend)
+        return Tensor(_ARRAY.__get__(self), self.backend)
 
     @property
     def dtype(self) -> Any:
         """The dtype that `materialize` takes."""
-        return _DATA.__get__(self).dtype
+        return _ARRAY.__get__(self).dtype
 
     @property
-    def data(self) -> Any:
+    def array(self) -> Any:
         """Raises: there are no values yet."""
         raise GraphError(
             f"{type(self).__name__}: it has no shape and no values yet.\n"
@@ -99,9 +93,9 @@ class Uninitialized(Tensor):
             "are used or given to an optimizer."
         )
 
-    @data.setter
-    def data(self, array: Any) -> None:
-        _DATA.__set__(self, array)
+    @array.setter
+    def array(self, array: Any) -> None:
+        _ARRAY.__set__(self, array)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         memo[id(self)] = copy = type(self)(self.requires_grad, self.device, self.dtype)
@@ -114,7 +108,7 @@ class Uninitialized(Tensor):
         return f"<{type(self).__name__}>"
 
 
-_DATA: Any = TensorBase.__dict__["data"]  # the slot behind `Uninitialized.data`
+_ARRAY: Any = TensorBase.__dict__["array"]  # the slot behind `Uninitialized.array`
 
 
 class UninitializedParameter(Uninitialized, Parameter):
@@ -138,14 +132,6 @@ def is_lazy(value: object) -> bool:
     return isinstance(value, Uninitialized)
 
 
-def _array_for(parameter: Parameter, value: Tensor) -> Any:
-    """The memory of `value`, if it agrees with the parameter in shape, dtype and device."""
-    same = value.shape == parameter.shape and value.dtype == parameter.dtype
-    if not same or value.backend is not parameter.backend:
-        raise unfit("data", parameter, value)
-    return value.data[...]  # each tensor owns its array object
-
-
 def replace_data(tensor: Tensor, fn: Callable[[Tensor], Tensor]) -> None:
     """Puts fn of its values in a tensor's place, and the same for its gradient; same object."""
     with no_grad():
@@ -162,7 +148,7 @@ def replace_data(tensor: Tensor, fn: Callable[[Tensor], Tensor]) -> None:
 
 def adopt(tensor: Tensor, source: Tensor, operation: str) -> None:
     """Makes a tensor hold another's array; graphs that have saved the old one notice."""
-    tensor.data, tensor.backend = source.data, source.backend
+    tensor.array, tensor.backend = source.array, source.backend
     tensor._counter.changed(operation)
 
 
@@ -173,10 +159,10 @@ def copy_values(value: Any, tensor: Tensor, operation: str) -> None:
     """
     if isinstance(value, Tensor):
         same = value.backend is tensor.backend
-        array = value.data if same else tensor.backend.from_numpy(value.detach().numpy())
+        array = value.array if same else tensor.backend.from_numpy(value.detach().numpy())
     else:
         array = tensor.backend.from_numpy(value)
-    tensor.backend.kernels.copy(array, tensor.data)
+    tensor.backend.kernels.copy(array, tensor.array)
     tensor._counter.changed(operation)
 
 
@@ -188,5 +174,5 @@ def zero_gradient(tensor: Tensor, set_to_none: bool) -> None:
         return
     if grad.requires_grad:
         grad = tensor.grad = grad.detach()
-    grad.backend.kernels.fill(grad.data, 0)
+    grad.backend.kernels.fill(grad.array, 0)
     grad._counter.changed("zero_grad")

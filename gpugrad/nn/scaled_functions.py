@@ -173,14 +173,14 @@ def _scale(name: str, given: Any, like: Tensor, shape: tuple[int, int] | None) -
                 f"{_NAME}: {name} must have one element for ScalingType.TensorWise; got "
                 f"{describe(scale)}.\n  For a scale for each row use ScalingType.RowWise."
             )
-        return scale.data.reshape(1)
+        return scale.array.reshape(1)
     if scale.shape != shape:
         raise ShapeError(
             f"{_NAME}: {name} must have shape {shape} for ScalingType.RowWise; got "
             f"{describe(scale)}.\n  Use {name}.reshape{shape}, for one scale "
             f"{name}.expand{shape}."
         )
-    return scale.data[:, 0] if name == "scale_a" else scale.data[0]
+    return scale.array[:, 0] if name == "scale_a" else scale.array[0]
 
 
 def _check_bias(bias: Any, like: Tensor, n: int) -> None:

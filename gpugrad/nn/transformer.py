@@ -30,7 +30,7 @@ def _is_causal(mask: Tensor | None, given: bool | None) -> bool:
         return bool(given)
     if not mask.backend.synchronous or mask.ndim != 2 or mask.shape[0] != mask.shape[1]:
         return False
-    values = mask.backend.to_numpy(mask.data)
+    values = mask.backend.to_numpy(mask.array)
     hidden = np.triu(np.ones(values.shape, bool), 1)
     if mask.dtype != dtypes.bool_:
         return bool((values == np.where(hidden, -np.inf, 0)).all())

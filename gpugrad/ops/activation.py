@@ -21,7 +21,7 @@ _CUBIC = 0.044715  # Hendrycks & Gimpel 2016
 
 def fused(name: str, dy: Tensor, t: Tensor) -> Tensor:
     """One kernel of (dy, t); not recorded, so only where no graph is made."""
-    return Tensor(dy.backend.kernels.binary(name, dy.data, t.data), dy.backend)
+    return Tensor(dy.backend.kernels.binary(name, dy.array, t.array), dy.backend)
 
 
 class ReluGrad(Function):

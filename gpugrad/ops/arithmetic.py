@@ -202,10 +202,10 @@ def operator(cls: type[Binary], reflected: bool = False) -> Callable[[Tensor, An
 
     def method(self: Tensor, other: Any) -> Any:
         if isinstance(other, Tensor):
-            dtype = self.data.dtype
-            if dtype is other.data.dtype and (not choosy or dtypes.is_floating(dtype)):
+            dtype = self.array.dtype
+            if dtype is other.array.dtype and (not choosy or dtypes.is_floating(dtype)):
                 return apply(other, self) if reflected else apply(self, other)
-        elif type(other) in _NUMBER and self.data.dtype.kind == "f":
+        elif type(other) in _NUMBER and self.array.dtype.kind == "f":
             return apply(other, self) if reflected else apply(self, other)
         elif not is_operand(other):
             return NotImplemented
@@ -238,8 +238,8 @@ def _is_bool(x: Any) -> bool:
 def _binary(cls: type[Binary], input: Any, other: Any, numbers: bool = True) -> Tensor:
     """numbers: whether one operand may be one."""
     if isinstance(input, Tensor) and isinstance(other, Tensor):
-        dtype = input.data.dtype
-        if dtype is other.data.dtype and (dtype.kind == "f" or dtypes.is_floating(dtype)):
+        dtype = input.array.dtype
+        if dtype is other.array.dtype and (dtype.kind == "f" or dtypes.is_floating(dtype)):
             return cls.apply(input, other)
     if not numbers:
         only_tensors(cls.kernel, input, other)
@@ -344,7 +344,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
 def power(self: Tensor, other: Any) -> Any:
     """self ** other."""
     kind = type(other)
-    if (kind is int or kind is float) and dtypes.is_floating(self.data.dtype) and not AUTOCAST.on:
+    if (kind is int or kind is float) and dtypes.is_floating(self.array.dtype) and not AUTOCAST.on:
         return Pow.apply(self, other)
     return pow(self, other) if is_operand(other) else NotImplemented
 

@@ -49,7 +49,7 @@ class Attention(Function):
 
             return tuple(through(again, (q, k, v, bias), (dy,)))
         grads = self.kernels.attention_grad(
-            dy.data, q.data, k.data, v.data, o.data, lse.data, self.options, self.needs(3)
+            dy.array, q.array, k.array, v.array, o.array, lse.array, self.options, self.needs(3)
         )
         tensors = [None if g is None else Tensor(g, dy.backend) for g in grads]
         if tensors[3] is not None:
@@ -268,7 +268,7 @@ def _counts(name: str, label: str, x: Tensor | None, q: Tensor) -> Any:
         raise ShapeError(f"{name}: {label} must be a vector of integers; got {describe(x)}.")
     if x.backend is not q.backend:
         raise DeviceError(mixed_devices(name, (q, x)))
-    return x.detach().to(dtypes.int32).data
+    return x.detach().to(dtypes.int32).array
 
 
 def scaled_dot_product_attention(

@@ -14,10 +14,10 @@ from .operands import is_operand, only_tensors, operands, raw_binary, some_tenso
 def _integers(name: str, kernel: str, input: Any, other: Any) -> Tensor:
     a, b = operands(name, input, other)
     first = a if isinstance(a, Tensor) else b
-    dtype = first.data.dtype
+    dtype = first.array.dtype
     if dtypes.is_floating(dtype) or dtype == dtypes.bool_:
         raise DTypeError(f"{name}: needs integers; got {dtype.name}.")
-    a, b = (x.data if isinstance(x, Tensor) else x for x in (a, b))
+    a, b = (x.array if isinstance(x, Tensor) else x for x in (a, b))
     return Tensor(raw_binary(first.backend, kernel, a, b), first.backend)
 
 

@@ -43,7 +43,7 @@ def nondifferentiable_binary(name: str, input: Any, other: Any) -> Tensor:
     backend = first.backend
     if name in _EQUALITIES and dtypes.is_float8(first.dtype):
         a, b = (_in_float32(x, first.dtype) for x in (a, b))
-    a, b = (x.data if isinstance(x, Tensor) else x for x in (a, b))
+    a, b = (x.array if isinstance(x, Tensor) else x for x in (a, b))
     return Tensor(raw_binary(backend, name, a, b), backend)
 
 
@@ -103,12 +103,12 @@ def operator(name: str) -> Callable[[Tensor, Any], Any]:
     barred = frozenset(d.num for d in slow)
 
     def method(self: Tensor, other: Any) -> Any:
-        data, backend = self.data, self.backend
+        data, backend = self.array, self.backend
         if isinstance(other, Tensor):
             dtype = data.dtype
-            alike = other.data.dtype is dtype and other.backend is backend
+            alike = other.array.dtype is dtype and other.backend is backend
             if alike and dtype.num not in barred:
-                return Tensor(raw_binary(backend, name, data, other.data), backend)
+                return Tensor(raw_binary(backend, name, data, other.array), backend)
         elif type(other) in _NUMBER and data.dtype.char in "efd":
             return Tensor(raw_binary(backend, name, data, other), backend)
         elif not is_operand(other):
@@ -132,8 +132,8 @@ def _predicate(name: str, doc: str, of_integer: bool) -> Callable[[Tensor], Tens
         if dtypes.is_float8(x.dtype):
             x = x.to(dtypes.float32)
         if dtypes.is_floating(x.dtype):
-            return Tensor(x.backend.kernels.unary(name, x.data), x.backend)
-        y = x.backend.empty(x.data.shape, dtypes.bool_)
+            return Tensor(x.backend.kernels.unary(name, x.array), x.backend)
+        y = x.backend.empty(x.array.shape, dtypes.bool_)
         x.backend.kernels.fill(y, of_integer)
         return Tensor(y, x.backend)
 
@@ -150,7 +150,7 @@ isfinite = _predicate("isfinite", "True where an element is neither NaN nor infi
 def logical_not(input: Tensor) -> Tensor:
     """True where an element is 0."""
     x = check_tensor("logical_not", input)
-    return Tensor(x.backend.kernels.unary("logical_not", x.data), x.backend)
+    return Tensor(x.backend.kernels.unary("logical_not", x.array), x.backend)
 
 
 def bitwise_not(input: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ def bitwise_not(input: Tensor) -> Tensor:
     x = check_tensor("bitwise_not", input)
     if dtypes.is_floating(x.dtype):
         raise DTypeError(f"bitwise_not: needs integers or bool; got {x.dtype.name}.")
-    return Tensor(x.backend.kernels.unary("bitwise_not", x.data), x.backend)
+    return Tensor(x.backend.kernels.unary("bitwise_not", x.array), x.backend)
 
 
 def isposinf(input: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ def isneginf(input: Tensor) -> Tensor:
 def isreal(input: Tensor) -> Tensor:
     """True everywhere: there are no complex tensors."""
     x = check_tensor("isreal", input)
-    y = x.backend.empty(x.data.shape, dtypes.bool_)
+    y = x.backend.empty(x.array.shape, dtypes.bool_)
     x.backend.kernels.fill(y, True)
     return Tensor(y, x.backend)
 
@@ -188,19 +188,19 @@ def isin(
     assume_unique is accepted and changes nothing.
     """
     x, among = two_tensors("isin", elements, test_elements, meet=False)
-    if x.data.dtype == dtypes.bool_:
+    if x.array.dtype == dtypes.bool_:
         x, among = x.to(dtypes.uint8), among.to(dtypes.uint8)
-    kernels, n = x.backend.kernels, among.data.size
+    kernels, n = x.backend.kernels, among.array.size
     if n == 0:
-        y = x.backend.empty(x.data.shape, dtypes.bool_)
+        y = x.backend.empty(x.array.shape, dtypes.bool_)
         kernels.fill(y, invert)
         return Tensor(y, x.backend)
-    ordered, _ = kernels.sort(kernels.contiguous(among.data).reshape(n), False)
-    flat = kernels.contiguous(x.data).reshape(x.data.size)
+    ordered, _ = kernels.sort(kernels.contiguous(among.array).reshape(n), False)
+    flat = kernels.contiguous(x.array).reshape(x.array.size)
     at = kernels.search_sorted(ordered, flat, False)
     near = kernels.gather(ordered, [kernels.binary("minimum", at, n - 1)])
     found = kernels.binary("ne" if invert else "eq", near, flat)
-    return Tensor(found.reshape(x.data.shape), x.backend)
+    return Tensor(found.reshape(x.array.shape), x.backend)
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
@@ -214,7 +214,7 @@ def isclose(
     input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
     """|input - other| <= atol + rtol |other|; equal infinities are close. Both of one dtype."""
-    if check_tensor("isclose", input).data.dtype != check_tensor("isclose", other).data.dtype:
+    if check_tensor("isclose", input).array.dtype != check_tensor("isclose", other).array.dtype:
         raise DTypeError(
             f"isclose: input is {describe(input)}, other {describe(other)}; they need one dtype.\n"
             "  Convert one with .to(dtype)."
@@ -224,7 +224,7 @@ def isclose(
             raise ArgumentError(f"isclose: {name} must not be negative, got {value}.")
     a, b = input.detach(), other.detach()
     close = a == b
-    floating = dtypes.is_floating(a.data.dtype)
+    floating = dtypes.is_floating(a.array.dtype)
     if equal_nan and floating:
         close = close | (isnan(a) & isnan(b))
     if rtol == 0 and atol == 0:

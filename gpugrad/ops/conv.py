@@ -23,7 +23,7 @@ _NAMES = ("", "conv1d", "conv2d", "conv3d")
 
 def _channel_sum(dy: Tensor) -> Tensor:
     """The gradient of a bias: dy [N, K, spatial...] summed to [K]."""
-    return dy.sum((0, *range(2, dy.data.ndim)))
+    return dy.sum((0, *range(2, dy.array.ndim)))
 
 
 class Fprop(Function):
@@ -94,11 +94,11 @@ class Wgrad(Function):
 
 def _check_together(name: str, x: Tensor, w: Tensor, b: Tensor | None) -> None:
     """Tensors of one device and one floating dtype."""
-    dtype, backend, agree = x.data.dtype, x.backend, True
+    dtype, backend, agree = x.array.dtype, x.backend, True
     for t in (w,) if b is None else (w, b):
         if check_tensor(name, t).backend is not backend:
             raise DeviceError(mixed_devices(name, (x, w, b)))
-        agree = agree and (t.data.dtype is dtype or t.data.dtype == dtype)
+        agree = agree and (t.array.dtype is dtype or t.array.dtype == dtype)
     demand_floating(name, x)
     if not agree:
         facts = ", ".join(describe(t) for t in (x, w, b) if t is not None)
@@ -207,7 +207,7 @@ def convolve(
         input, weight, bias, residual = AUTOCAST.cast(name, *values)
     x, single = batched(name, input, axes)
     _check_together(name, x, weight, bias)
-    shapes = (x.data.shape, weight.data.shape, None if bias is None else bias.data.shape)
+    shapes = (x.array.shape, weight.array.shape, None if bias is None else bias.array.shape)
     window, shape = planned(_plan, axes, *shapes, stride, padding, dilation, groups)
     y: Tensor = Fprop.apply(x, weight, bias, residual, window=window, shape=shape, act=act)
     return unbatched(y, single) if single else y
@@ -322,7 +322,7 @@ def convolve_transposed(
         input, weight, bias = AUTOCAST.cast(name, input, weight, bias)
     x, single = batched(name, input, axes)
     _check_together(name, x, weight, bias)
-    shapes = (x.data.shape, weight.data.shape, None if bias is None else bias.data.shape)
+    shapes = (x.array.shape, weight.array.shape, None if bias is None else bias.array.shape)
     window, shape = planned(_transposed_plan, axes, *shapes, *window_arguments)
     return unbatched(Dgrad.apply(x, weight, bias, window=window, shape=shape), single)
 

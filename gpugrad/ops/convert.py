@@ -65,10 +65,10 @@ class Clone(Function):
 def cast(input: Tensor, dtype: Any) -> Tensor:
     """`input` in `dtype`; itself where it has it already. Integers carry no gradient."""
     wanted = dtypes.as_dtype(dtype)
-    if input.data.dtype == wanted:
+    if input.array.dtype == wanted:
         return input
-    if not all(map(dtypes.is_floating_point, (wanted, input.data.dtype))):
-        return Tensor(input.backend.kernels.cast(input.data, wanted), input.backend)
+    if not all(map(dtypes.is_floating_point, (wanted, input.array.dtype))):
+        return Tensor(input.backend.kernels.cast(input.array, wanted), input.backend)
     return Cast.apply(input, dtype=wanted)
 
 
@@ -82,27 +82,27 @@ def transfer(input: Tensor, backend: Backend) -> Tensor:
 def clone(input: Tensor, *, memory_format: MemoryFormat = preserve_format) -> Tensor:
     """A copy without gaps, part of the graph; its axes lie in memory as those of `input` do."""
     if memory_format is not preserve_format:
-        check_format("clone", memory_format, input.data.shape)
+        check_format("clone", memory_format, input.array.shape)
     return Clone.apply(input, memory_format=memory_format)
 
 
 def contiguous(input: Tensor, memory_format: MemoryFormat = contiguous_format) -> Tensor:
     """`input` if it is row-major (or in `memory_format`) without gaps, else a copy that is."""
     if memory_format is contiguous_format:
-        if input.data.flags.c_contiguous:
+        if input.array.flags.c_contiguous:
             return input
     else:
-        check_format("contiguous", memory_format, input.data.shape, preserve=False)
-        if lies(input.data, memory_format):
+        check_format("contiguous", memory_format, input.array.shape, preserve=False)
+        if lies(input.array, memory_format):
             return input
     return Clone.apply(input, memory_format=memory_format)
 
 
 def in_format_of(like: Tensor, y: Tensor) -> Tensor:
     """`y` channels-last where `like` is, else as it lies."""
-    if not is_channels_last(like.data) or y.data.ndim not in (4, 5):
+    if not is_channels_last(like.array) or y.array.ndim not in (4, 5):
         return y
-    return contiguous(y, channels_last if y.data.ndim == 4 else channels_last_3d)
+    return contiguous(y, channels_last if y.array.ndim == 4 else channels_last_3d)
 
 
 def to(
@@ -122,7 +122,7 @@ def to(
     """
     for arg in args:
         if isinstance(arg, Tensor):
-            dtype, device = arg.data.dtype, arg.device
+            dtype, device = arg.array.dtype, arg.device
         elif isinstance(arg, Device):
             device = arg
         elif isinstance(arg, str):

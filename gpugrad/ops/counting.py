@@ -39,7 +39,7 @@ def searchsorted(
         raise ShapeError(f"{name}: sorted_sequence needs an axis; got {describe(rows)}.")
     rows = rows if sorter is None else _in_given_order(name, rows, sorter)
     rows, x = _searched(name, rows, input)
-    found = rows.backend.kernels.search_sorted(rows.data, x.data, right or side == "right")
+    found = rows.backend.kernels.search_sorted(rows.array, x.array, right or side == "right")
     y = Tensor(found, rows.backend)
     return y.to(dtypes.int32) if out_int32 else y
 
@@ -57,7 +57,7 @@ def _searched(name: str, rows: Tensor, input: Any) -> tuple[Tensor, Tensor]:
     if not isinstance(input, Tensor):
         if not isinstance(input, (int, float)):
             raise DTypeError(f"{name}: input must be a Tensor or a number; got {input!r}.")
-        common = dtypes.result_type(rows.data, input)
+        common = dtypes.result_type(rows.array, input)
         x = rows.new_full((), input, dtype=common)
         rows = rows.to(common)
     else:
@@ -104,7 +104,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     kernels, length = x.backend.kernels, minlength
     if x.numel():
         low, high = (
-            int(x.backend.to_numpy(kernels.reduce(end, x.data, (0,), False)))
+            int(x.backend.to_numpy(kernels.reduce(end, x.array, (0,), False)))
             for end in ("min", "max")
         )
         if low < 0:
@@ -114,10 +114,10 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     dtype = dtypes.int64
     if weights is not None:
         dtype = dtypes.float32 if weights.dtype == dtypes.float32 else dtypes.float64
-        amount = weights.detach().to(dtype).data
+        amount = weights.detach().to(dtype).array
     y = x.backend.empty((length,), dtype)
     kernels.fill(y, 0)
-    kernels.scatter("add", y, [x.to(dtypes.int64).data], amount)
+    kernels.scatter("add", y, [x.to(dtypes.int64).array], amount)
     return Tensor(y, x.backend)
 
 

@@ -33,7 +33,7 @@ def exponential(u: Tensor) -> Tensor:
 
 
 def _fill(name: str, self: Tensor, values: Tensor) -> Tensor:
-    return overwrite_raw(name, self, values.to(self.dtype).data)
+    return overwrite_raw(name, self, values.to(self.dtype).array)
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:

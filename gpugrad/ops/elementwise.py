@@ -312,7 +312,7 @@ def floating_function(cls: type[Function]) -> Callable[[Tensor], Tensor]:
     apply, name = cls.apply, getattr(cls, "kernel", cls.__name__.lower())
 
     def function(input: Tensor) -> Tensor:
-        if isinstance(input, Tensor) and input.data.dtype.kind == "f" and not AUTOCAST.on:
+        if isinstance(input, Tensor) and input.array.dtype.kind == "f" and not AUTOCAST.on:
             return apply(input)
         return apply(as_floating(name, input))
 
@@ -323,7 +323,7 @@ def floating_function(cls: type[Function]) -> Callable[[Tensor], Tensor]:
 
 def _number_function(cls: type[Function], name: str) -> Callable[[Tensor], Tensor]:
     def function(input: Tensor) -> Tensor:
-        if check_tensor(name, input).data.dtype == dtypes.bool_:
+        if check_tensor(name, input).array.dtype == dtypes.bool_:
             raise DTypeError(f"{name}: not defined for bool tensors.")
         return cls.apply(input)
 
@@ -363,12 +363,12 @@ erfinv = floating_function(Erfinv)
 def square(input: Tensor) -> Tensor:
     """y = x^2;  dx = 2 x dy. Bool gives int64."""
     x = check_tensor("square", input)
-    return Square.apply(x.to(dtypes.int64) if x.data.dtype == dtypes.bool_ else x)
+    return Square.apply(x.to(dtypes.int64) if x.array.dtype == dtypes.bool_ else x)
 
 
 def positive(input: Tensor) -> Tensor:
     """`input` itself; not defined for bool."""
-    if check_tensor("positive", input).data.dtype == dtypes.bool_:
+    if check_tensor("positive", input).array.dtype == dtypes.bool_:
         raise DTypeError("positive: not defined for bool tensors; convert with .int() first.")
     return input
 

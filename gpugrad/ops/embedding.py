@@ -73,13 +73,13 @@ def check_table(name: str, input: Any, weight: Any) -> Tensor:
             f"{name}: input must hold integers, row numbers of the table; got {describe(index)}.\n"
             "  Convert it with .long(). The table is the second argument."
         )
-    if weight.data.ndim != 2:
+    if weight.array.ndim != 2:
         raise ShapeError(
             f"{name}: weight must be [num_embeddings, embedding_dim]; got {describe(weight)}."
         )
     if index.backend is not weight.backend:
         raise DeviceError(mixed_devices(name, (index, weight)))
-    return index if index.data.dtype == dtypes.int64 else index.to(dtypes.int64)
+    return index if index.array.dtype == dtypes.int64 else index.to(dtypes.int64)
 
 
 def check_padding(name: str, padding_idx: int | None, rows: int) -> int:
@@ -103,8 +103,8 @@ def renorm(name: str, weight: Tensor, index: Tensor, max_norm: float, norm_type:
             f"max_norm={max_norm}, norm_type={norm_type}."
         )
     k = weight.backend.kernels
-    flat = dense(k, index.data).reshape(-1)
-    k.embedding_renorm(weight.data, flat, float(max_norm), float(norm_type))
+    flat = dense(k, index.array).reshape(-1)
+    k.embedding_renorm(weight.array, flat, float(max_norm), float(norm_type))
     weight._counter.changed("embedding_renorm")
 
 

@@ -75,8 +75,10 @@ class EmbeddingBag(Function):
             scale = _shares(count, bag, wide)
         elif scale is not None:
             scale = scale.to(wide)
-        raw = None if scale is None else scale.data
-        dw = k.embedding_grad(dy.data, index.data, rows, bag.data, raw, self.padding, self.by_count)
+        raw = None if scale is None else scale.array
+        dw = k.embedding_grad(
+            dy.array, index.array, rows, bag.array, raw, self.padding, self.by_count
+        )
         return Tensor(dw, dy.backend)
 
     def _by_operations(
@@ -245,14 +247,14 @@ def _bags(index: Tensor, offsets: Any, include_last: bool) -> tuple[Tensor, bool
         return offsets, False
     backend, n = index.backend, offsets.numel()
     whole = backend.empty((n + 1,), dtypes.int64)
-    backend.kernels.copy(offsets.data, whole[:n])
+    backend.kernels.copy(offsets.array, whole[:n])
     backend.kernels.fill(whole[n:], shape[0])
     return Tensor(whole, backend), include_last
 
 
 def _check_offsets(offsets: Tensor, length: int) -> int:
     """The last offset. Raises where they do not ascend from 0 to at most `length`."""
-    values = offsets.backend.to_numpy(offsets.data)
+    values = offsets.backend.to_numpy(offsets.array)
     if not values.size:
         return -1
     text = f"embedding_bag: offsets must ascend from 0 to at most input's length {length}; got "

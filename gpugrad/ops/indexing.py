@@ -251,7 +251,7 @@ def _positions(x: Tensor, axis: int, mask: Tensor) -> list[Tensor]:
             f"getitem: a mask of shape {mask.shape} does not fit axes {axis} to "
             f"{axis + mask.ndim - 1} of length {given}."
         )
-    found = mask.backend.kernels.nonzero(mask.data)
+    found = mask.backend.kernels.nonzero(mask.array)
     return [Tensor(found[:, i], mask.backend) for i in range(mask.ndim)]
 
 
@@ -267,7 +267,7 @@ def _common_shape(backend: Backend, tensors: list[Tensor]) -> tuple[Tensor, ...]
     except ValueError:
         shapes = ", ".join(str(t.shape) for t in tensors)
         raise ShapeError(f"getitem: index tensors of shapes {shapes} do not broadcast.") from None
-    return tuple([Tensor(np.broadcast_to(t.data, shape), backend) for t in tensors])
+    return tuple([Tensor(np.broadcast_to(t.array, shape), backend) for t in tensors])
 
 
 def getitem(input: Tensor, index: Any) -> Tensor:
@@ -300,11 +300,11 @@ def _are_positions(input: Tensor, items: Sequence[Any]) -> bool:
     for item in items:
         if not isinstance(item, Tensor) or item.backend is not input.backend:
             return False
-        data = item.data
+        data = item.array
         if data.dtype != dtypes.int64 or (shape is not None and data.shape != shape):
             return False
         shape = data.shape
-    return bool(shape) and len(items) <= input.data.ndim
+    return bool(shape) and len(items) <= input.array.ndim
 
 
 _BASIC = (int, slice, type(None))
@@ -322,7 +322,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     if value._counter is input._counter:
         value = value.clone()  # x[1:] = x[:-1] reads what it writes
     where = plan(input, index)
-    check_apart("setitem", input, input.data[where.basic])
+    check_apart("setitem", input, input.array[where.basic])
     SetItem.apply(input, value.to(input.dtype), index=index, plan=where)
 
 
@@ -333,10 +333,10 @@ def _value_tensor(input: Tensor, value: Any) -> Tensor:
 def with_item(name: str, input: Tensor, index: tuple[Any, ...], src: Tensor) -> Tensor:
     """A copy of `input` with `src` at a basic index, whose shape it must have."""
     where = plan(input, index)
-    if not isinstance(src, Tensor) or src.shape != input.data[where.basic].shape:
+    if not isinstance(src, Tensor) or src.shape != input.array[where.basic].shape:
         got = describe(src) if isinstance(src, Tensor) else type(src).__name__
         raise ShapeError(
-            f"{name}: src must be a tensor of shape {input.data[where.basic].shape}, got {got}."
+            f"{name}: src must be a tensor of shape {input.array[where.basic].shape}, got {got}."
         )
     return SetItem.apply(input.clone(), src.to(input.dtype), index=index, plan=where)
 
@@ -365,5 +365,5 @@ def _write(node: Function, x: Any, value: Any, where: Plan, op: str) -> None:
     order = (*where.axes, *[i for i in range(target.ndim) if i not in where.axes])
     n, p = len(j), where.place
     back = (*range(p, p + n), *[i for i in range(len(shape)) if not p <= i < p + n])
-    indices = [t.data for t in where.tensors]
+    indices = [t.array for t in where.tensors]
     node.kernels.scatter(op, target.transpose(order), indices, wide.transpose(back))

@@ -39,14 +39,14 @@ class Overwrite(Function):
 
 def assign(name: str, target: Tensor, result: Tensor) -> Tensor:
     """Write `result`, computed from `target`, into it, and let its history be that of `result`."""
-    if result.data.shape != target.data.shape:
+    if result.array.shape != target.array.shape:
         raise ShapeError(
             f"{name}: the result has shape {result.shape}, which does not fit into the tensor of "
             f"shape {target.shape}; only the other operand broadcasts."
         )
     _check_category(name, target, result)
     check_apart(name, target)
-    target.backend.kernels.copy(result.data, target.data)
+    target.backend.kernels.copy(result.array, target.array)
     target._counter.changed(name)
     if result._requires_grad and MODE.grad and result.grad_fn is not None:
         rebase(target, result.grad_fn)
@@ -54,7 +54,7 @@ def assign(name: str, target: Tensor, result: Tensor) -> Tensor:
 
 
 def _check_category(name: str, target: Tensor, result: Tensor) -> None:
-    to, given = target.data.dtype, result.data.dtype
+    to, given = target.array.dtype, result.array.dtype
     if to == given or dtypes.is_floating(to):
         return
     if dtypes.is_floating(given) or to == dtypes.bool_:
@@ -78,7 +78,7 @@ def _changed(
     before_inplace(name, self, args)
     original = self
     if MODE.grad and (self._requires_grad or any(_requires(x) for x in args)):
-        original = _Original(self.data, self.backend, self._requires_grad)
+        original = _Original(self.array, self.backend, self._requires_grad)
         original.grad_fn = self.grad_fn
     result = operation(original, *args, **kwargs)
     holders = sys.getrefcount(original)
@@ -89,12 +89,12 @@ def _changed(
     if original is not self:
         if original._versions is not None and original._versions.live_views():
             # A saved view looks into the memory that is about to change: once more, from a copy.
-            values = self.backend.kernels.contiguous(self.data)
+            values = self.backend.kernels.contiguous(self.array)
             copy = _Original(values, self.backend, self._requires_grad)
             copy.grad_fn = self.grad_fn
             result = operation(copy, *args, **kwargs)
         elif holders != _unsaved[0]:
-            original.data = self.backend.kernels.contiguous(self.data)
+            original.array = self.backend.kernels.contiguous(self.array)
     return assign(name, self, result)
 
 

@@ -103,8 +103,8 @@ def _tensors(name: str, tensors: Any) -> list[Tensor]:
 
 
 def _common(tensors: list[Tensor]) -> list[Tensor]:
-    dtype = dtypes.result_type(*[x.data for x in tensors])
-    return [x if x.data.dtype == dtype else x.to(dtype) for x in tensors]
+    dtype = dtypes.result_type(*[x.array for x in tensors])
+    return [x if x.array.dtype == dtype else x.to(dtype) for x in tensors]
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -121,7 +121,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         none = tuple([0 if d == dim else n for d, n in enumerate(first.shape)])
         xs = [x if x.shape != (0,) else x.reshape(none) for x in xs]
     for i, x in enumerate(xs):
-        if x.data.shape == first.data.shape:
+        if x.array.shape == first.array.shape:
             continue
         same = x.ndim == first.ndim and all(
             n == m for d, (n, m) in enumerate(zip(x.shape, first.shape, strict=True)) if d != dim
@@ -270,7 +270,7 @@ def _positions(name: str, repeats: Tensor, output_size: int | None) -> Tensor:
     if not total:
         return Tensor(backend.empty((0,), dtypes.int64), backend)
     places = positions(backend, total)
-    return Tensor(backend.kernels.search_sorted(ends.data, places, True), backend)
+    return Tensor(backend.kernels.search_sorted(ends.array, places, True), backend)
 
 
 def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:

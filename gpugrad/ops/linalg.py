@@ -91,7 +91,7 @@ class Linear(Function):
         dz = self._through_activation(dy, x, w, b, keep)
         needs, of = self.edges, self.of
         if len(of) != 2:
-            dz = dz.reshape(math.prod(of[:-1]), dz.data.shape[-1])
+            dz = dz.reshape(math.prod(of[:-1]), dz.array.shape[-1])
         dx = dw = None
         if needs[0]:
             dx = dz @ w if len(of) == 2 else (dz @ w).reshape(of)
@@ -104,7 +104,7 @@ class Linear(Function):
         if act == "none":
             return dy
         if not MODE.grad:
-            if keep.data.shape != dy.data.shape:
+            if keep.array.shape != dy.array.shape:
                 keep = keep.reshape(dy.shape)
             return fused(act + "_grad", dy, keep)
         if act == "relu":
@@ -132,7 +132,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     a, b = AUTOCAST.cast("matmul", input, other) if AUTOCAST.on else (input, other)
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
         check_tensor("matmul", a), check_tensor("matmul", b)
-    x, y = a.data, b.data
+    x, y = a.array, b.array
     if x.dtype is not y.dtype and x.dtype != y.dtype:
         raise DTypeError(
             f"matmul(a, b): dtypes differ: a {describe(a)}, b {describe(b)}.\n"
@@ -251,14 +251,14 @@ def linear(
     x, w = check_tensor("linear", input), check_tensor("linear", weight)
     if activation not in ACTIVATIONS:
         raise ArgumentError(f"linear: activation must be one of {ACTIVATIONS}, not {activation!r}.")
-    if x.data.dtype != w.data.dtype or (bias is not None and bias.data.dtype != w.data.dtype):
+    if x.array.dtype != w.array.dtype or (bias is not None and bias.array.dtype != w.array.dtype):
         facts = ", ".join(describe(t) for t in (x, w, bias) if t is not None)
         raise DTypeError(f"linear: input, weight and bias must have one dtype; got {facts}.")
-    if w.data.ndim == 1:
+    if w.array.ndim == 1:
         y = matmul(x, w)
         return y if bias is None else y + bias
-    _check_linear(x.data.shape, w.data.shape, None if bias is None else bias.data.shape)
-    if x.data.ndim != 2:
+    _check_linear(x.array.shape, w.array.shape, None if bias is None else bias.array.shape)
+    if x.array.ndim != 2:
         x = x.contiguous()
     return Linear.apply(x, w, bias, activation=activation)
 

@@ -82,13 +82,13 @@ class LinearCrossEntropy(Function):
         if total is not None:
             dloss = dloss / total
         dloss = dloss.expand(target.shape).unsqueeze(1)
-        fixed = [None if t is None else t.data for t in (target, weight, lse, logits)]
-        return self._gradients(x.data, w.data, bias, dloss.data, fixed)
+        fixed = [None if t is None else t.array for t in (target, weight, lse, logits)]
+        return self._gradients(x.array, w.array, bias, dloss.array, fixed)
 
     def _gradients(self, x: Any, w: Any, bias: Any, dloss: Any, fixed: list[Any]) -> Any:
         k, wide = self.kernels, dtypes.accumulation(x.dtype)
         target, weight, lse, logits = fixed
-        raw_bias = None if bias is None else bias.data
+        raw_bias = None if bias is None else bias.array
         dx = self.backend.empty(x.shape, x.dtype) if self.needs(0) else None
         dw = self.backend.empty(w.shape, wide) if self.needs(1) else None
         db = self.backend.empty(w.shape[:1], wide) if bias is not None and self.needs(2) else None

@@ -60,11 +60,11 @@ class CrossEntropy(Function):
             dx = self._composed(dloss, x, target, weight)
         else:
             raw = self.kernels.cross_entropy_grad(
-                dloss.data,
-                x.data,
-                target.data,
-                None if weight is None else weight.data,
-                lse.data,
+                dloss.array,
+                x.array,
+                target.array,
+                None if weight is None else weight.array,
+                lse.array,
                 *self.options,
             )
             dx = Tensor(raw, x.backend)

@@ -115,7 +115,7 @@ class BatchNorm(Norm):
         if MODE.grad:
             return self._by_operations(dy, x, weight, y, mean, rstd)
         options = (self.act, self.fixed, self.needs(2), self.needs(3))
-        inputs: Any = [None if t is None else t.data for t in (dy, x, y, mean, rstd, weight)]
+        inputs: Any = [None if t is None else t.array for t in (dy, x, y, mean, rstd, weight)]
         grads = self.kernels.batch_norm_grad(*inputs, *options)
         return *self.tensors(dy, *grads), None, None
 
@@ -146,10 +146,12 @@ class LayerNorm(Norm):
     ) -> Any:
         self.of, self.eps, self.centred = shape, eps, centred
         self.bias_dtype = None if bias is None else bias.dtype
-        vectors: Any = [None if v is None else v.reshape(-1) for v in (weight, bias)]
+        vectors: Any = (weight, bias)
+        if len(shape) > 1:
+            vectors = [None if v is None else v.reshape(-1) for v in vectors]
         y, _, mean, rstd = self.kernels.layer_norm(self._rows(x), None, *vectors, eps, centred)
         self.save(x, weight, mean, rstd)
-        return y.reshape(x.shape)
+        return y if y.shape == x.shape else y.reshape(x.shape)
 
     def _rows(self, x: Any) -> Any:
         """x as [M, D], a row for each normalised part."""
@@ -163,8 +165,8 @@ class LayerNorm(Norm):
         x, weight, mean, rstd = self.saved
         if MODE.grad:
             return self._by_operations(dy, x, weight, rstd.dtype)
-        rows = (self._rows(dy.data), self._rows(x.data))
-        vectors: Any = [None if t is None else t.data.reshape(-1) for t in (weight, mean, rstd)]
+        rows = (self._rows(dy.array), self._rows(x.array))
+        vectors: Any = [None if t is None else t.array.reshape(-1) for t in (weight, mean, rstd)]
         dx, *sums = self.kernels.layer_norm_grad(*rows, *vectors, None, self.needs(2))
         sums = [None if v is None else v.reshape(self.of) for v in sums]
         return self.tensors(dy, dx.reshape(x.shape), *sums)
@@ -205,9 +207,9 @@ class AddLayerNorm(LayerNorm):
             dx, *sums = self._by_operations(dy, total, weight, rstd.dtype)
             dx = dx if dsum is None else dx + dsum
             return dx, *sums, dx
-        rows = (self._rows(dy.data), self._rows(total.data))
-        vectors: Any = [None if t is None else t.data.reshape(-1) for t in (weight, mean, rstd)]
-        past = None if dsum is None else self._rows(dsum.data)
+        rows = (self._rows(dy.array), self._rows(total.array))
+        vectors: Any = [None if t is None else t.array.reshape(-1) for t in (weight, mean, rstd)]
+        past = None if dsum is None else self._rows(dsum.array)
         dx, *sums = self.kernels.layer_norm_grad(*rows, *vectors, past, self.needs(2))
         sums = [None if v is None else v.reshape(self.of) for v in sums]
         dx, *rest = self.tensors(dy, dx.reshape(total.shape), *sums)
@@ -231,7 +233,7 @@ class GroupNorm(Norm):
         x, weight, mean, rstd = self.saved
         if MODE.grad:
             return self._by_operations(dy, x, weight, rstd.dtype)
-        inputs: Any = [None if t is None else t.data for t in (dy, x, weight, mean, rstd)]
+        inputs: Any = [None if t is None else t.array for t in (dy, x, weight, mean, rstd)]
         return self.tensors(dy, *self.kernels.group_norm_grad(*inputs, self.needs(2)))
 
     def _by_operations(self, dy: Tensor, x: Tensor, weight: Any, wide: DType) -> Any:

@@ -113,7 +113,7 @@ def _zero_dim(number: Any, operands: Any) -> Any:
     if not isinstance(number, (int, float)):
         return number  # the operation refuses it by name
     tensor = next(x for x in operands if isinstance(x, Tensor))
-    dtype = dtypes.result_type(tensor.data, number)
+    dtype = dtypes.result_type(tensor.array, number)
     return filled(number, tensor if tensor.dtype == dtype else tensor.new_empty((), dtype=dtype))
 
 

@@ -36,16 +36,16 @@ def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, An
         if a.backend is not b.backend:
             raise DeviceError(mixed_devices(name, (a, b)))
         try:
-            common = dtypes.result_type(a.data, b.data)
+            common = dtypes.result_type(a.array, b.array)
         except DTypeError as error:
             raise DTypeError(f"{name}: {error}") from None
     else:
-        common = dtypes.result_type(a.data, b) if first else dtypes.result_type(a, b.data)
+        common = dtypes.result_type(a.array, b) if first else dtypes.result_type(a, b.array)
     if floating and not dtypes.is_floating_point(common):
         common = dtypes.get_default_dtype()
-    if first and a.data.dtype != common:
+    if first and a.array.dtype != common:
         a = a.to(common)
-    if second and b.data.dtype != common:
+    if second and b.array.dtype != common:
         b = b.to(common)
     return a, b
 
@@ -82,7 +82,7 @@ def two_tensors(
 
 def filled(value: Any, like: Tensor) -> Tensor:
     """A 0-d tensor of `value`, of the dtype and on the device of `like`."""
-    y = like.backend.empty((), like.data.dtype)
+    y = like.backend.empty((), like.array.dtype)
     like.backend.kernels.fill(y, value)
     return Tensor(y, like.backend)
 
@@ -129,7 +129,7 @@ def as_floating(name: str, x: Any) -> Tensor:
         check_tensor(name, x)
     if AUTOCAST.on:
         (x,) = AUTOCAST.cast(name, x)
-    dtype = x.data.dtype
+    dtype = x.array.dtype
     if dtype.char in "efd" or dtypes.is_floating(dtype):
         return x
     if dtypes.is_float8(dtype):
@@ -139,12 +139,12 @@ def as_floating(name: str, x: Any) -> Tensor:
 
 def wide(x: Any) -> Any:
     """Half types in float32: what is put together from several operations is rounded once."""
-    return x.to(dtypes.accumulation(x.data.dtype)) if isinstance(x, Tensor) else x
+    return x.to(dtypes.accumulation(x.array.dtype)) if isinstance(x, Tensor) else x
 
 
 def demand_floating(name: str, x: Tensor) -> None:
     """Raise DTypeError where `x` is not floating."""
-    dtype = x.data.dtype
+    dtype = x.array.dtype
     if dtype.char not in "efd" and not dtypes.is_floating(dtype):
         if dtypes.is_float8(dtype):
             raise dtypes.unsupported(name, dtype)
@@ -155,7 +155,7 @@ def demand_floating(name: str, x: Tensor) -> None:
 
 def check_mask(name: str, mask: Any) -> None:
     """Raise DTypeError where `mask` is not a bool tensor."""
-    if not isinstance(mask, Tensor) or mask.data.dtype != dtypes.bool_:
+    if not isinstance(mask, Tensor) or mask.array.dtype != dtypes.bool_:
         got = describe(mask) if isinstance(mask, Tensor) else type(mask).__name__
         raise DTypeError(f"{name}: the condition must be a bool tensor; got {got}.")
 
@@ -165,10 +165,10 @@ def check_broadcast(name: str, *tensors: Any) -> None:
     found = [x for x in tensors if isinstance(x, Tensor)]
     if any(x.backend is not found[0].backend for x in found):
         raise DeviceError(mixed_devices(name, found))
-    if len({x.data.shape for x in found}) <= 1:
+    if len({x.array.shape for x in found}) <= 1:
         return
     try:
-        np.broadcast_shapes(*[x.data.shape for x in found])
+        np.broadcast_shapes(*[x.array.shape for x in found])
     except ValueError:
         shapes = ", ".join(str(x.shape) for x in found)
         raise ShapeError(f"{name}: shapes {shapes} do not broadcast.") from None
@@ -176,7 +176,7 @@ def check_broadcast(name: str, *tensors: Any) -> None:
 
 def check_apart(name: str, target: Tensor, data: Any = None) -> None:
     """Raise ShapeError where elements of `target`, or of the part `data` of it, share memory."""
-    data = target.data if data is None else data
+    data = target.array if data is None else data
     if 0 not in data.strides or not data.size:
         return
     if any(s == 0 and n > 1 for n, s in zip(data.shape, data.strides, strict=True)):
@@ -189,11 +189,11 @@ def check_apart(name: str, target: Tensor, data: Any = None) -> None:
 def check_probabilities(name: str, x: Tensor, hint: str = "") -> None:
     """Raise ArgumentError where the backend has values at hand and one lies outside [0, 1]."""
     backend = x.backend
-    if not backend.synchronous or x.data.size == 0:
+    if not backend.synchronous or x.array.size == 0:
         return
     axes = tuple(range(x.ndim))
     low, high = (
-        float(backend.to_numpy(backend.kernels.reduce(kind, x.data, axes, False)))
+        float(backend.to_numpy(backend.kernels.reduce(kind, x.array, axes, False)))
         for kind in ("min", "max")
     )
     if not (low >= 0 and high <= 1):  # also where they are NaN

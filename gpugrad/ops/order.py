@@ -192,7 +192,7 @@ def unique(
     x, flags = check_tensor("unique", input).detach(), (return_inverse, return_counts)
     backend, kernels = x.backend, x.backend.kernels
     if dim is None:
-        y, index = kernels.sort(x.reshape(-1).data, False)
+        y, index = kernels.sort(x.reshape(-1).array, False)
         new, number = _runs(backend, y)
         starts, counts = _lengths(backend, new)
         inverse = _sent_back(backend, number[None], index).reshape(x.shape)
@@ -202,12 +202,12 @@ def unique(
         return unique(x.reshape(1), sorted, return_inverse, return_counts, 0)
     if x.shape[dim] == 0:
         none = backend.empty((0,), dtypes.int64)
-        return _chosen(backend, x.data, none, none, flags)
-    ranks = _ranks_of_slices(backend, x.movedim(dim, 0).reshape(x.shape[dim], -1).data)
+        return _chosen(backend, x.array, none, none, flags)
+    ranks = _ranks_of_slices(backend, x.movedim(dim, 0).reshape(x.shape[dim], -1).array)
     order, index = kernels.sort(ranks, False)
     starts, counts = _lengths(backend, _runs(backend, order).new)
     first = Tensor(kernels.gather(index, [starts]), backend)
-    return _chosen(backend, x.index_select(dim, first).data, ranks, counts, flags)
+    return _chosen(backend, x.index_select(dim, first).array, ranks, counts, flags)
 
 
 def unique_consecutive(
@@ -224,7 +224,7 @@ def unique_consecutive(
     flags = (return_inverse, return_counts)
     backend, kernels = x.backend, x.backend.kernels
     if dim is None:
-        flat = x.reshape(-1).data
+        flat = x.reshape(-1).array
         new, number = _runs(backend, flat)
         starts, counts = _lengths(backend, new)
         values = kernels.gather(flat, [starts])
@@ -235,10 +235,10 @@ def unique_consecutive(
     new = backend.empty((n,), dtypes.bool_)
     kernels.fill(new, True)
     if n > 1:
-        rows = x.movedim(dim, 0).reshape(n, -1).data
+        rows = x.movedim(dim, 0).reshape(n, -1).array
         differ = kernels.binary("ne", rows[1:], rows[:-1])
         kernels.copy(kernels.reduce("any", differ, (1,), False), new[1:])
     starts, counts = _lengths(backend, new)
     number = kernels.binary("sub", kernels.scan("sum", new), 1)
-    kept = x.index_select(dim, Tensor(starts, backend)).data
+    kept = x.index_select(dim, Tensor(starts, backend)).array
     return _chosen(backend, kept, number, counts, flags)

@@ -74,16 +74,16 @@ def _part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
 
 def _edge(x: Tensor, axis: int, at: int, count: int) -> Tensor:
     """The slice of x at `at`, `count` times."""
-    shape = x.data.shape
+    shape = x.array.shape
     return expand(_part(x, axis, at, at + 1), (*shape[:axis], count, *shape[axis + 1 :]))
 
 
 def _extended(x: Tensor, axis: int, pair: Pair, mode: str) -> Tensor:
     """x with `pair` elements of its own before and after along one axis, or fewer."""
     if mode == "circular" and min(pair) < 0:  # what is cut off does not come round
-        stop = x.data.shape[axis] + min(pair[1], 0)
+        stop = x.array.shape[axis] + min(pair[1], 0)
         x, pair = _part(x, axis, max(-pair[0], 0), stop), (max(pair[0], 0), max(pair[1], 0))
-    n, (before, after) = x.data.shape[axis], pair
+    n, (before, after) = x.array.shape[axis], pair
     parts = []
     if before > 0:
         if mode == "reflect":

@@ -174,7 +174,7 @@ def _whole(dtype: Any) -> bool:
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """input + value tensor1 tensor2; all broadcast, dtypes are promoted."""
-    dtype = dtypes.result_type(input.data, tensor1.data, tensor2.data)
+    dtype = dtypes.result_type(input.array, tensor1.array, tensor2.array)
     if _whole(dtype) and not isinstance(value, int):
         raise ArgumentError(f"addcmul: value={value} must be an int for {dtype.name} tensors.")
     x, a, b = (wide(t.to(dtype)) for t in (input, tensor1, tensor2))
@@ -184,7 +184,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """input + value tensor1 / tensor2; all broadcast, dtypes are promoted; no integers."""
-    dtype = dtypes.result_type(input.data, tensor1.data, tensor2.data)
+    dtype = dtypes.result_type(input.array, tensor1.array, tensor2.array)
     if _whole(dtype):
         raise DTypeError(
             f"addcdiv: a quotient does not fit {dtype.name} tensors.\n"
@@ -201,7 +201,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """
     demand_floating("lerp", check_tensor("lerp", input))
     given = [x for x in (input, end, weight) if isinstance(x, Tensor)]
-    if any(x.data.dtype != input.data.dtype for x in given):
+    if any(x.array.dtype != input.array.dtype for x in given):
         facts = ", ".join(describe(x) for x in given)
         raise DTypeError(f"lerp: input, end and weight must have one dtype; got {facts}.")
     a, b, w = wide(input), wide(end), wide(weight)

@@ -20,18 +20,18 @@ _POSITIONS = (dtypes.int64, dtypes.int32)
 
 def check_index(name: str, input: Tensor, index: Any) -> Tensor:
     """`index` as int64. Raises DTypeError, DeviceError for what is no index into `input`."""
-    of_nothing = isinstance(index, Tensor) and not index.data.size  # its dtype says nothing
+    of_nothing = isinstance(index, Tensor) and not index.array.size  # its dtype says nothing
     if not of_nothing and (not isinstance(index, Tensor) or index.dtype not in _POSITIONS):
         got = describe(index) if isinstance(index, Tensor) else type(index).__name__
         raise DTypeError(f"{name}: index must be an int64 or int32 tensor; got {got}.")
     if index.backend is not input.backend:
         raise DeviceError(mixed_devices(name, (input, index)))
-    return index if index.data.dtype == dtypes.int64 else index.to(dtypes.int64)
+    return index if index.array.dtype == dtypes.int64 else index.to(dtypes.int64)
 
 
 def grid(input: Tensor, index: Tensor, dim: int) -> tuple[Tensor, ...]:
     """Index tensors for every axis: `index` along `dim`, the own position along the others."""
-    shape, backend = index.data.shape, input.backend
+    shape, backend = index.array.shape, input.backend
     return tuple(
         [
             index if d == dim else Tensor(own_positions(backend, shape, d), backend)
@@ -64,23 +64,23 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """y[i, j, k] = input[i, index[i, j, k], k] for dim 1; y has the shape of `index`."""
     x = check_tensor("gather", input)
-    dim = axis("gather", dim, x.data.ndim)
+    dim = axis("gather", dim, x.array.ndim)
     if sparse_grad:
         raise ArgumentError("gather: gradients are dense; leave sparse_grad out.")
     index = at = check_index("gather", x, index)
-    if not at.data.size:  # PyTorch asks nothing of the shape of an empty index
+    if not at.array.size:  # PyTorch asks nothing of the shape of an empty index
         return Gather.apply(x.reshape(-1), at)
-    if x.data.ndim == 0:
+    if x.array.ndim == 0:
         x = x.reshape(1)
-    if at.data.ndim == 0:
+    if at.array.ndim == 0:
         at = at.reshape(1)
-    if not fits_beside(at.data.shape, x.data.shape, dim):
+    if not fits_beside(at.array.shape, x.array.shape, dim):
         raise ShapeError(
             f"gather: index {index.shape} must have as many axes as input {input.shape} and, "
             f"except along dim {dim}, no greater lengths."
         )
     y: Tensor = Gather.apply(x, *grid(x, at, dim))
-    return y if index.data.ndim else y.reshape(())
+    return y if index.array.ndim else y.reshape(())
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
@@ -123,7 +123,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     x = check_tensor("nonzero", input)
     if x.ndim == 0 and as_tuple:
         x = x.reshape(1)
-    mask = x.data if x.dtype == dtypes.bool_ else x.backend.kernels.cast(x.data, dtypes.bool_)
+    mask = x.array if x.dtype == dtypes.bool_ else x.backend.kernels.cast(x.array, dtypes.bool_)
     found = x.backend.kernels.nonzero(mask)
     if as_tuple:
         return tuple([Tensor(found[:, i], x.backend) for i in range(x.ndim)])

@@ -167,7 +167,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         raise ShapeError(f"index_fill: value must be a number or 0-d, got {value.shape}.")
     x = input.reshape(1) if input.ndim == 0 else input
     mask = x.new_zeros(x.shape[dim], dtype=dtypes.bool_)
-    mask.backend.kernels.scatter("set", mask.data, [index.reshape(-1).data], True)
+    mask.backend.kernels.scatter("set", mask.array, [index.reshape(-1).array], True)
     v = value.to(x.dtype) if isinstance(value, Tensor) else x.new_full((), value)
     mask = mask.reshape([-1 if i == dim else 1 for i in range(x.ndim)])
     return where(mask, v, x).reshape(input.shape)

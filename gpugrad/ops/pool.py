@@ -172,20 +172,20 @@ def max_pool(
     name = f"max_pool{axes}d"
     x, single = batched(name, input, axes)
     rest = (kernel_size, stride, padding, dilation, ceil_mode)
-    window, shape = planned(_plan, name, axes, x.data.shape, *rest)
+    window, shape = planned(_plan, name, axes, x.array.shape, *rest)
     return _max_pool(name, x, single, window, shape, return_indices)
 
 
 def _max_pool(
     name: str, x: Tensor, single: bool, window: PoolWindow, shape: Sizes, indices: bool
 ) -> Any:
-    if x.data.dtype == dtypes.bool_:
+    if x.array.dtype == dtypes.bool_:
         raise DTypeError(f"{name}: needs a floating or integer tensor; got {describe(x)}.")
     if not indices:
         y: Tensor = MaxPool.apply(x, window=window, shape=shape, indices=False)
         return unbatched(y, single) if single else y
     top, index = MaxPool.apply(x, window=window, shape=shape, indices=True)
-    flat = flat_indices(index, window, x.data.shape)
+    flat = flat_indices(index, window, x.array.shape)
     return unbatched(top, single), unbatched(flat, single)
 
 
@@ -210,7 +210,7 @@ def avg_pool(
     x, single = batched(name, input, axes)
     demand_floating(name, x)
     rest = (kernel_size, stride, padding, 1, ceil_mode)
-    window, shape = planned(_plan, name, axes, x.data.shape, *rest)
+    window, shape = planned(_plan, name, axes, x.array.shape, *rest)
     divisor = divisor_override or 0
     options: dict[str, Any] = {"padded": bool(count_include_pad), "divisor": abs(divisor)}
     y = unbatched(AvgPool.apply(x, window=window, shape=shape, **options), single)
@@ -219,7 +219,7 @@ def avg_pool(
 
 def _adaptive_size(name: str, x: Tensor, output_size: Any, axes: int) -> Sizes:
     """[N, C, output_size], the input's size where an entry is None."""
-    size = x.data.shape
+    size = x.array.shape
     _check_filled(name, size)
     if not isinstance(output_size, Sequence):
         output_size = (output_size,) * axes
@@ -297,8 +297,8 @@ def max_unpool(
         raise DTypeError(f"{name}: indices must be an int64 tensor, as return_indices=True gives.")
     if indices.shape != input.shape:
         raise ShapeError(f"{name}: indices {indices.shape} and input {input.shape} must agree.")
-    out = _unpooled_size(name, axes, x.data.shape[2:], window, output_size)
-    (n, c), cells = x.data.shape[:2], int(np.prod(out))
+    out = _unpooled_size(name, axes, x.array.shape[2:], window, output_size)
+    (n, c), cells = x.array.shape[:2], int(np.prod(out))
     if x.backend.synchronous and indices.numel() > 0:
         low, high = indices.min().item(), indices.max().item()
         if low < 0 or high >= cells:

@@ -23,7 +23,9 @@ class Softmax(Function):
     def backward(self, dy: Tensor) -> Any:
         (y,) = self.saved
         if not MODE.grad:
-            return Tensor(self.kernels.softmax_grad(dy.data, y.data, self.axis, False), dy.backend)
+            return Tensor(
+                self.kernels.softmax_grad(dy.array, y.array, self.axis, False), dy.backend
+            )
         return y * (dy - (dy * y).sum(self.axis, keepdim=True))
 
 
@@ -39,7 +41,7 @@ class LogSoftmax(Function):
     def backward(self, dy: Tensor) -> Any:
         (y,) = self.saved
         if not MODE.grad:
-            return Tensor(self.kernels.softmax_grad(dy.data, y.data, self.axis, True), dy.backend)
+            return Tensor(self.kernels.softmax_grad(dy.array, y.array, self.axis, True), dy.backend)
         return dy - y.exp() * dy.sum(self.axis, keepdim=True)
 
 
@@ -50,7 +52,7 @@ def _apply(name: str, cls: type[Function], input: Tensor, dim: int, dtype: Any) 
     if not isinstance(x, Tensor):
         check_tensor(name, x)
     demand_floating(name, x)
-    n = x.data.ndim
+    n = x.array.ndim
     dim = axis(name, dim, n)
     if n == 0:
         return cls.apply(x.reshape(1), axis=0).reshape(())

@@ -52,9 +52,9 @@ def _add_product(
     """`AddProduct` after checking what PyTorch checks; `shape` is what x must broadcast to."""
     if AUTOCAST.on:
         x, a, b = AUTOCAST.cast(name, x, a, b)
-    fits = x.data.shape == shape or x.data.shape == shape[-1:]
-    alike = a.data.dtype == b.data.dtype == x.data.dtype and a.backend is b.backend is x.backend
-    if fits and alike and alpha == beta == 1 and a.data.shape[-1] == b.data.shape[-2]:
+    fits = x.array.shape == shape or x.array.shape == shape[-1:]
+    alike = a.array.dtype == b.array.dtype == x.array.dtype and a.backend is b.backend is x.backend
+    if fits and alike and alpha == beta == 1 and a.array.shape[-1] == b.array.shape[-2]:
         usual: Tensor = AddProduct.apply(a, b, x, alpha=alpha, beta=beta)
         return usual
     if not (a.backend is b.backend is x.backend):

@@ -48,8 +48,8 @@ def scaled_product(
     [n]. 8-bit results are rounded from float32 ones."""
     kernels = a.backend.kernels
     wide = dtypes.float32 if dtypes.is_float8(dtype) else dtype
-    row = None if bias is None else bias.to(wide).data
-    y = kernels.gemm(a.data, b.data, row, scale=scale, dtype=wide, row_scale=row_scale)
+    row = None if bias is None else bias.to(wide).array
+    y = kernels.gemm(a.array, b.array, row, scale=scale, dtype=wide, row_scale=row_scale)
     return Tensor(y if wide == dtype else kernels.cast(y, dtype), a.backend)
 
 
@@ -68,5 +68,5 @@ def _int_mm(input: Tensor, mat2: Tensor) -> Tensor:
             f"{name}: both matrices must be int8, or both uint8; got {describe(input)} and "
             f"{describe(mat2)}.\n  Convert them with .to(gg.int8)."
         )
-    y = input.backend.kernels.gemm(input.data, mat2.data, dtype=dtypes.int32)
+    y = input.backend.kernels.gemm(input.array, mat2.array, dtype=dtypes.int32)
     return Tensor(y, input.backend)

@@ -22,7 +22,7 @@ class MedianOfAll(Function):
     """y = the lower median of a vector;  dx = dy at the elements equal to y, in equal shares."""
 
     def forward(self, x: Any, ignore_nan: bool) -> Any:
-        at = _place_of_median(Tensor(x, self.backend), ignore_nan).data
+        at = _place_of_median(Tensor(x, self.backend), ignore_nan).array
         y = self.kernels.gather(x, [at]).reshape(())
         self.save(x, y)
         return y
@@ -99,7 +99,7 @@ def _place_of_mode(rows: Tensor) -> Tensor:
     n, backend = y.shape[-1], y.backend
     place = Tensor(positions(backend, n), backend)
     begins = y[..., 1:] != y[..., :-1]
-    starts = (begins.to(dtypes.int64) * place[1:]).data
+    starts = (begins.to(dtypes.int64) * place[1:]).array
     kernels = backend.kernels
     first = index.new_zeros(index.shape)  # where the run of each element starts
     if n > 1:

@@ -179,7 +179,7 @@ class Recurrent(Function):
         """The raw array as [T, B, n] with its last axis dense."""
         if a is None:
             return None
-        raw = a.data
+        raw = a.array
         if raw.strides[2] != raw.itemsize:
             raw = self.kernels.contiguous(raw)
         return raw.transpose(1, 0, 2) if self.batch_first else raw
@@ -195,7 +195,7 @@ class Recurrent(Function):
 
 
 def _raw(x: Any) -> Any:
-    return None if x is None else x.data
+    return None if x is None else x.array
 
 
 class _Way(NamedTuple):

@@ -7,12 +7,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .. import dtype as dtypes
 from ..amp.autocast_mode import AUTOCAST
 from ..autograd.function import Function, describe
-from ..creation import as_tensor, from_dlpack
 from ..errors import DTypeError, IndexOutOfRangeError, ShapeError
 from ..tensor import Tensor
 from . import arithmetic
@@ -25,7 +22,7 @@ Dim = int | Sequence[int] | None
 def restored(y: Tensor, shape: tuple[int, ...], dims: tuple[int, ...]) -> Tensor:
     """A reduction's result, with its lost axes back as length 1 where it needs them to broadcast
     against the input: it does not where the leading axes were summed, as all of them."""
-    if y.data.ndim == len(shape) or dims[-1] == len(dims) - 1:
+    if y.array.ndim == len(shape) or dims[-1] == len(dims) - 1:
         return y
     kept = tuple([1 if i in dims else n for i, n in enumerate(shape)])
     return Reshape.apply(y, shape=kept)
@@ -175,7 +172,7 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
         (input,) = AUTOCAST.cast("sum", input)
     if not isinstance(input, Tensor):
         check_tensor("sum", input)
-    return Sum.apply(input, dims=axes("sum", dim, input.data.ndim), keepdim=keepdim)
+    return Sum.apply(input, dims=axes("sum", dim, input.array.ndim), keepdim=keepdim)
 
 
 def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -184,7 +181,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
     if not isinstance(x, Tensor):
         check_tensor("mean", x)
     demand_floating("mean", x)
-    return Mean.apply(x, dims=axes("mean", dim, x.data.ndim), keepdim=keepdim)
+    return Mean.apply(x, dims=axes("mean", dim, x.array.ndim), keepdim=keepdim)
 
 
 def prod(
@@ -202,7 +199,7 @@ def prod(
 def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     """`input` summed to a shape that broadcasts to its own: the transpose of `expand`."""
     shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
-    given = input.data.shape
+    given = input.array.shape
     if shape == given:
         return input if shape else sum(input)  # int64 of integers, as every sum
     extra = len(given) - len(shape)
@@ -215,7 +212,7 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
 
 def check_some(name: str, x: Tensor, dims: tuple[int, ...]) -> None:
     """Raise IndexOutOfRangeError where `x` has no elements along `dims`."""
-    if x.data.size == 0 and (builtins.any(x.shape[i] == 0 for i in dims) or not dims):
+    if x.array.size == 0 and (builtins.any(x.shape[i] == 0 for i in dims) or not dims):
         where = f"dim {dims[0]}" if len(dims) == 1 else f"dims {dims}"
         raise IndexOutOfRangeError(
             f"{name}: {describe(x)} has nothing to choose from along {where}.\n"
@@ -247,15 +244,6 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
     return Extrema(low, _extremum("aminmax", "max", input, dim, keepdim))
 
 
-def _of_data(x: Any) -> Any:
-    """A raw array as a tensor: PyTorch's programs say ``torch.max(outputs.data, 1)``."""
-    if isinstance(x, Tensor):
-        return x
-    if isinstance(x, np.ndarray):
-        return as_tensor(x)
-    return from_dlpack(x) if hasattr(x, "__dlpack_device__") else x
-
-
 def _max_or_min(name: str, doc: str) -> Callable[..., Any]:
     def function(
         input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None
@@ -263,7 +251,6 @@ def _max_or_min(name: str, doc: str) -> Callable[..., Any]:
         if isinstance(dim, Tensor) or other is not None:
             pair = arithmetic.maximum if name == "max" else arithmetic.minimum
             return pair(input, dim if other is None else other)
-        input = _of_data(input)
         if dim is None:
             return _extremum(name, name, input, None, False)
         dim = axis(name, dim, check_tensor(name, input).ndim)
@@ -288,8 +275,7 @@ min = _max_or_min(
 
 
 def _arg(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
-    input = _of_data(input)
-    x = check_tensor(name, input).data
+    x = check_tensor(name, input).array
     if x.dtype == dtypes.bool_:
         raise DTypeError(f"{name}: not defined for bool tensors; convert with .int() first.")
     dims = tuple(range(x.ndim)) if dim is None else (axis(name, dim, x.ndim),) if x.ndim else ()
@@ -308,7 +294,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 
 def _truth(name: str, input: Tensor, dim: Dim, keepdim: bool) -> Tensor:
-    x = check_tensor(name, input).data
+    x = check_tensor(name, input).array
     kernels = input.backend.kernels
     y = kernels.reduce(name, x, axes(name, dim, x.ndim), keepdim)
     if x.dtype == dtypes.uint8:  # PyTorch's first bool: it stays uint8
@@ -329,7 +315,7 @@ def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
 def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum over `dim` of what is not NaN. Integers and bool give int64."""
     x = check_tensor("nansum", input) if dtype is None else input.to(dtype)
-    if dtypes.is_floating(x.data.dtype):
+    if dtypes.is_floating(x.array.dtype):
         x = x.masked_fill(x.isnan(), 0.0)
     return sum(x, dim, keepdim, dtype=dtype)
 
@@ -338,7 +324,7 @@ def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any
     """The mean over `dim` of what is not NaN; NaN where all is. Floating only."""
     x = check_tensor("nanmean", input) if dtype is None else input.to(dtype)
     demand_floating("nanmean", x)
-    wide = x.to(dtypes.accumulation(x.data.dtype))
+    wide = x.to(dtypes.accumulation(x.array.dtype))
     known = (~x.isnan()).to(wide.dtype)
     return (nansum(wide, dim, keepdim) / sum(known, dim, keepdim)).to(x.dtype)
 
@@ -349,6 +335,6 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     dims = axes("logsumexp", dim, x.ndim)
     if not dims:
         return x.clone()
-    if x.data.size == 0:
+    if x.array.size == 0:
         return sum(x.exp(), dims, keepdim).log()
     return LogSumExp.apply(x, dims=dims, keepdim=keepdim)

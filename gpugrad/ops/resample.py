@@ -245,5 +245,5 @@ def crop(
         if t.backend is not x.backend:
             raise DeviceError(mixed_devices("crop", (x, *places)))
     height, width = (int(n) for n in size)
-    arrays = (x.data, top.data, left.data, flip.data)
+    arrays = (x.array, top.array, left.array, flip.array)
     return Tensor(x.backend.kernels.crop(*arrays, (height, width), border), x.backend)

@@ -19,7 +19,7 @@ def _in_place(name: str, view: Callable[..., Tensor]) -> Callable[..., Tensor]:
         before_inplace(name, self)
         result = view(self, *args, **kwargs)
         if result is not self:
-            self.data = result.data
+            self.array = result.array
             self._counter.changed(name)
             if result.grad_fn is not None:
                 follow(self, self.grad_fn, result.grad_fn)
@@ -58,9 +58,9 @@ def set_(self: Tensor, source: Any = None, *args: Any) -> Tensor:
 
 def ndimension(self: Tensor) -> int:
     """The number of axes."""
-    return self.data.ndim
+    return self.array.ndim
 
 
 def is_same_size(self: Tensor, other: Tensor) -> bool:
     """Whether both have one shape."""
-    return bool(self.data.shape == other.data.shape)
+    return bool(self.array.shape == other.array.shape)

@@ -40,7 +40,7 @@ class RoundTo(Function):
 
 def no_bool(name: str, x: Any) -> Tensor:
     """`x`, if it is a tensor of numbers. Raises DTypeError otherwise."""
-    if check_tensor(name, x).data.dtype == dtypes.bool_:
+    if check_tensor(name, x).array.dtype == dtypes.bool_:
         raise DTypeError(f"{name}: not defined for bool tensors; convert with .int() first.")
     if dtypes.is_float8(x.dtype):
         raise dtypes.unsupported(name, x.dtype)
@@ -49,7 +49,7 @@ def no_bool(name: str, x: Any) -> Tensor:
 
 def _step_function(name: str, doc: str) -> Callable[[Tensor], Tensor]:
     def function(input: Tensor) -> Tensor:
-        if not dtypes.is_floating(no_bool(name, input).data.dtype):
+        if not dtypes.is_floating(no_bool(name, input).array.dtype):
             return input.clone()  # integers are whole already
         return Step.apply(input, kernel=name)
 
@@ -70,7 +70,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     10^|decimals| does not fit the dtype. Half types are rounded in float32.
     """
     x = no_bool("round", input)
-    if not dtypes.is_floating(x.data.dtype):
+    if not dtypes.is_floating(x.array.dtype):
         if decimals:
             raise ArgumentError(
                 f"round: decimals={decimals} needs a floating tensor; got {describe(x)}."
@@ -78,14 +78,14 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
         return x.clone()
     if not decimals:
         return Step.apply(x, kernel="round")
-    wide = dtypes.accumulation(x.data.dtype)  # x times 10^decimals may not fit a half type
+    wide = dtypes.accumulation(x.array.dtype)  # x times 10^decimals may not fit a half type
     most = int(math.log10(float(ml_dtypes.finfo(wide).max)))
     if abs(decimals) > most:
         raise ArgumentError(
             f"round: decimals={decimals}: 10^{abs(decimals)} does not fit {wide.name}, in which "
             f"{describe(x)} is rounded; legal are {-most} to {most}."
         )
-    return RoundTo.apply(x.to(wide), decimals=decimals).to(x.data.dtype)
+    return RoundTo.apply(x.to(wide), decimals=decimals).to(x.array.dtype)
 
 
 def frac(input: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ def frac(input: Tensor) -> Tensor:
 
 def sign(input: Tensor) -> Tensor:
     """-1, 0 or 1; bool stays as it is; NaN gives 0. Its gradient is 0."""
-    if check_tensor("sign", input).data.dtype == dtypes.bool_:
+    if check_tensor("sign", input).array.dtype == dtypes.bool_:
         return input.clone()
     return Step.apply(input, kernel="sign")
 
@@ -104,7 +104,7 @@ def sign(input: Tensor) -> Tensor:
 def signbit(input: Tensor) -> Tensor:
     """True where the sign is negative, of -0.0 and negative NaNs too."""
     x = check_tensor("signbit", input)
-    data = x.data
+    data = x.array
     if data.dtype == dtypes.bool_:  # no bool is negative
         data = x.backend.kernels.cast(data, dtypes.uint8)
     return Tensor(x.backend.kernels.unary("signbit", data), x.backend)
@@ -113,7 +113,7 @@ def signbit(input: Tensor) -> Tensor:
 def heaviside(input: Tensor, values: Tensor) -> Tensor:
     """0 below 0, 1 above, `values` at 0; NaN gives 0. Both of one dtype; no gradient."""
     a, b = check_tensor("heaviside", input), check_tensor("heaviside", values)
-    if a.data.dtype != b.data.dtype:
+    if a.array.dtype != b.array.dtype:
         raise DTypeError(
             f"heaviside: input is {describe(a)} and values {describe(b)}; they need one dtype."
         )

@@ -68,7 +68,7 @@ _DEPTH = 1.7580993408473766  # SELU tends to minus this far below zero: its scal
 def _alpha_dropout(name: str, input: Tensor, p: float, training: bool, channels: bool) -> Tensor:
     if not 0.0 <= p <= 1.0:
         raise ArgumentError(f"{name}: p must be in [0, 1], got {p}.")
-    if not training or p == 0 or check_tensor(name, input).data.size == 0:
+    if not training or p == 0 or check_tensor(name, input).array.size == 0:
         return input
     demand_floating(name, input)
     if p == 1:
@@ -105,7 +105,7 @@ def bernoulli(
     if p is None:
         demand_floating("bernoulli", x)
         check_probabilities("bernoulli", x)
-    return Tensor(_bernoulli(x, x.data if p is None else float(p), generator), x.backend)
+    return Tensor(_bernoulli(x, x.array if p is None else float(p), generator), x.backend)
 
 
 def _bernoulli(x: Tensor, p: Any, generator: Generator | None) -> Any:
@@ -148,7 +148,7 @@ def bernoulli_(
     before_inplace("bernoulli_", self)
     if isinstance(p, Tensor):
         check_probabilities("bernoulli_", p)
-    probability = p.detach().data if isinstance(p, Tensor) else float(p)
+    probability = p.detach().array if isinstance(p, Tensor) else float(p)
     return overwrite_raw("bernoulli_", self, _bernoulli(self, probability, generator))
 
 
@@ -192,5 +192,5 @@ def sample(
         )
     state, call = generator_of(generator, logits.backend).draw(logits.backend)
     kernels = logits.backend.kernels
-    y = kernels.sample(logits.data, float(temperature), int(top_k), float(top_p), state, call)
+    y = kernels.sample(logits.array, float(temperature), int(top_k), float(top_p), state, call)
     return Tensor(y, logits.backend)

@@ -140,10 +140,10 @@ def _running(name: str, kernel: str, input: Tensor, dim: int) -> Extreme:
         return Extreme(x.clone(), x.new_zeros((), dtype=dtypes.int64))
     moved = x.detach().transpose(dim, -1)
     kernels, backend = x.backend.kernels, x.backend
-    best = kernels.scan(kernel, moved.data)
-    hit = kernels.binary("eq", best, moved.data)
-    if dtypes.is_floating(x.data.dtype):  # NaN stays, and counts as a new extreme each time
-        hit = kernels.binary("logical_or", hit, kernels.unary("isnan", moved.data))
+    best = kernels.scan(kernel, moved.array)
+    hit = kernels.binary("eq", best, moved.array)
+    if dtypes.is_floating(x.array.dtype):  # NaN stays, and counts as a new extreme each time
+        hit = kernels.binary("logical_or", hit, kernels.unary("isnan", moved.array))
     at = kernels.where(hit, positions(backend, x.shape[dim]), 0)  # the first element is a hit
     index = Tensor(kernels.scan("max", at), backend).transpose(dim, -1)
     return Extreme(gather(x, dim, index), index)
@@ -204,7 +204,7 @@ def _twice_the_areas(
     n = y.shape[dim]
     width: Any = 1 if dx is None else dx
     other = width if x is None else x
-    dtype = dtypes.result_type(y.data, other.data if isinstance(other, Tensor) else other)
+    dtype = dtypes.result_type(y.array, other.array if isinstance(other, Tensor) else other)
     if not dtypes.is_floating(dtype):
         dtype = dtypes.get_default_dtype()
     y = wide(y)

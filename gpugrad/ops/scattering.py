@@ -108,7 +108,7 @@ def neutral(reduce: str, dtype: DType) -> Any:
 def untouched(x: Tensor, indices: Sequence[Tensor]) -> Tensor:
     """1 where no index points, else 0, in the shape and dtype of x."""
     mark = x.new_ones(x.shape)
-    mark.backend.kernels.scatter("set", mark.data, [i.data for i in indices], 0)
+    mark.backend.kernels.scatter("set", mark.array, [i.array for i in indices], 0)
     return mark
 
 

@@ -90,8 +90,8 @@ def choose(c: Tensor, a: Any, b: Any) -> Tensor:
     """Where, for backward: operands fit already, and without a graph only the kernel runs."""
     if MODE.grad:
         return Where.apply(c, a, b)
-    a, b = (x.data if isinstance(x, Tensor) else x for x in (a, b))
-    return Tensor(c.backend.kernels.where(c.data, a, b), c.backend)
+    a, b = (x.array if isinstance(x, Tensor) else x for x in (a, b))
+    return Tensor(c.backend.kernels.where(c.array, a, b), c.backend)
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
@@ -133,13 +133,13 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         value = value.to(input.dtype)
     elif not isinstance(value, NUMBERS):
         raise DTypeError(f"masked_fill: value must be a number, got {type(value).__name__}.")
-    elif isinstance(value, float) and not dtypes.is_floating(input.data.dtype):
+    elif isinstance(value, float) and not dtypes.is_floating(input.array.dtype):
         if not value.is_integer():
             kind = with_article(input.dtype.name)
             raise DTypeError(f"masked_fill: {value} does not fit {kind} tensor.")
         value = int(value)
-    if input.data.dtype.kind in "iu" and not isinstance(value, Tensor):
-        ends = np.iinfo(input.data.dtype)
+    if input.array.dtype.kind in "iu" and not isinstance(value, Tensor):
+        ends = np.iinfo(input.array.dtype)
         if not ends.min <= value <= ends.max:
             kind = with_article(input.dtype.name)
             raise ArgumentError(
@@ -169,13 +169,13 @@ _EXACT = 1 << 53  # whole numbers up to here are doubles
 
 def _clamp(name: str, input: Tensor, low: Any, high: Any) -> Tensor:
     check_tensor(name, input)
-    if input.data.dtype.kind == "f" and type(low) in NUMBERS and type(high) in NUMBERS:
+    if input.array.dtype.kind == "f" and type(low) in NUMBERS and type(high) in NUMBERS:
         return Clamp.apply(input, low=float(low), high=float(high))
     bounds = [b for b in (low, high) if b is not None]
     if not bounds:
         raise ArgumentError(f"{name}: at least one of min and max must be given.")
-    held = [b.data if isinstance(b, Tensor) else b for b in bounds]
-    dtype = dtypes.result_type(input.data, *held)
+    held = [b.array if isinstance(b, Tensor) else b for b in bounds]
+    dtype = dtypes.result_type(input.array, *held)
     x = input.to(dtype)
     tensors = [isinstance(b, Tensor) for b in bounds]
     large = not dtypes.is_floating(dtype) and builtins.any(
@@ -192,9 +192,9 @@ def _clamp(name: str, input: Tensor, low: Any, high: Any) -> Tensor:
 
 def _bound(value: Any, x: Tensor) -> Tensor:
     if isinstance(value, Tensor):
-        return value.to(x.data.dtype)
-    if x.data.dtype.kind in "iu":  # beyond the dtype is its end, not wrapped
-        ends = np.iinfo(x.data.dtype)
+        return value.to(x.array.dtype)
+    if x.array.dtype.kind in "iu":  # beyond the dtype is its end, not wrapped
+        ends = np.iinfo(x.array.dtype)
         value = builtins.min(builtins.max(value, int(ends.min)), int(ends.max))
     return filled(value, x)
 

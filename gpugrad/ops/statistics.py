@@ -72,7 +72,7 @@ def _variance(
     dims = axes(name, dim, input.ndim)
     n = math.prod([input.shape[i] for i in dims])
     less = (1 if unbiased else 0) if correction is None else correction
-    x = input.to(dtypes.accumulation(input.data.dtype))
+    x = input.to(dtypes.accumulation(input.array.dtype))
     degrees = float(builtins.max(n - less, 0))
     return Variance.apply(x, dims=dims, keepdim=keepdim, degrees=degrees)
 
@@ -132,7 +132,7 @@ def std_mean(
 def _check_weights(name: str, weights: Any, n: int, whole: bool) -> None:
     if weights.ndim > 1 or weights.numel() != n:
         raise ShapeError(f"cov: {name} must be a vector of {n} weights; got {describe(weights)}.")
-    if dtypes.is_floating(weights.data.dtype) == whole:
+    if dtypes.is_floating(weights.array.dtype) == whole:
         kind = "integers" if whole else "floating"
         raise DTypeError(f"cov: {name} must be {kind}; got {describe(weights)}.")
     if weights.backend.synchronous and n and bool((weights < 0).any()):

@@ -42,13 +42,13 @@ def geometry_of(x: Tensor) -> Geometry:
 
 def storage_offset(self: Tensor) -> int:
     """How many elements lie before the first one in the memory, which views share."""
-    low, _ = self.backend.bounds(self.data)
-    return (self.backend.address(self.data) - low) // self.itemsize if self.data.size else 0
+    low, _ = self.backend.bounds(self.array)
+    return (self.backend.address(self.array) - low) // self.itemsize if self.array.size else 0
 
 
 def data_ptr(self: Tensor) -> int:
     """The address of the first element."""
-    return self.backend.address(self.data)
+    return self.backend.address(self.array)
 
 
 def _diagonal_of(x: Any, offset: int, dim1: int, dim2: int) -> tuple[Any, Any, int]:
@@ -231,7 +231,7 @@ def as_strided_scatter(
     to, own = _geometry("as_strided_scatter", input, size, stride, storage_offset)
     if check_tensor("as_strided_scatter", src).shape != to[0]:
         raise ShapeError(f"as_strided_scatter: src is {describe(src)}, the view {to[0]}.")
-    _view(input.backend, input.data, to)  # the bounds
+    _view(input.backend, input.array, to)  # the bounds
     if not src.numel() or not input.numel():
         return input.clone()
     backend, kernels = input.backend, input.backend.kernels
@@ -291,7 +291,7 @@ def diagonal_scatter(
     """A copy of `input` with `src` on the diagonal that `diagonal` gives."""
     name = "diagonal_scatter"
     a, b = _two_axes(name, check_tensor(name, input).ndim, dim1, dim2)
-    shape = _diagonal_of(input.data, int(offset), a, b)[0]
+    shape = _diagonal_of(input.array, int(offset), a, b)[0]
     if check_tensor(name, src).shape != shape:
         raise ShapeError(f"{name}: src is {describe(src)}; the diagonal has shape {shape}.")
     return IntoDiagonal.apply(input, src.to(input.dtype), offset=int(offset), dim1=a, dim2=b)

@@ -14,6 +14,7 @@ from ..autograd.modes import MODE
 from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor
 from .operands import axis, check_tensor, shape_of
+from .reinterpret import reinterpreted
 
 
 class Reshape(Function):
@@ -71,14 +72,14 @@ def spread(y: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Expand, for backward; without a graph only the view is made."""
     if MODE.grad:
         return Expand.apply(y, shape=shape)
-    return Tensor(repeated(y.data, shape), y.backend)
+    return Tensor(repeated(y.array, shape), y.backend)
 
 
 def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """`input` in another shape of as many elements; one size may be -1. A view where one exists."""
     if not isinstance(input, Tensor):
         check_tensor("reshape", input)
-    x = input.data
+    x = input.array
     if shape is None and _fits(sizes, x):
         return Reshape.apply(input, shape=sizes)
     sizes = sizes if shape is None else given_sizes("reshape", sizes, shape)
@@ -88,18 +89,22 @@ def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     return Reshape.apply(input, shape=wanted)
 
 
-def view(input: Tensor, *shape: Any) -> Tensor:
+def view(input: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
     """As `reshape`, but never a copy: raises ShapeError where the memory does not allow it.
 
-    A dtype instead of a shape is not supported.
+    ``view(dtype)`` reads the same bytes as another dtype; see `reinterpret.reinterpreted`.
     """
     if not isinstance(input, Tensor):
         check_tensor("view", input)
-    x = input.data
-    if _fits(shape, x):
+    x = input.array
+    if dtype is None and _fits(shape, x):
         return Reshape.apply(input, shape=shape)
-    if len(shape) == 1 and isinstance(shape[0], (np.dtype, type)):
-        raise ArgumentError("view(dtype): reinterpreting bytes is not supported; use to(dtype).")
+    if dtype is None and len(shape) == 1 and isinstance(shape[0], (np.dtype, type)):
+        (dtype,), shape = shape, ()
+    if dtype is not None:
+        if shape:
+            raise ArgumentError(f"view: takes a shape or a dtype, got {shape} and {dtype}.")
+        return reinterpreted(input, dtype)
     wanted = _complete("view", shape_of("view", shape), input)
     if not x.flags.c_contiguous and not _viewable(x.shape, x.strides, wanted):
         raise ShapeError(
@@ -119,7 +124,7 @@ def _fits(sizes: tuple[Any, ...], x: Any) -> bool:
 
 def _complete(name: str, shape: tuple[int, ...], input: Tensor) -> tuple[int, ...]:
     """`shape` with -1 filled in, checked against the number of elements."""
-    size = input.data.size
+    size = input.array.size
     if math.prod(shape) == size and (not shape or min(shape) >= 0):
         return shape
     if -1 in shape:
@@ -181,7 +186,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def ravel(input: Tensor) -> Tensor:
     """All elements in one axis."""
-    return reshape(input, (-1,)) if input.data.size else reshape(input, (0,))
+    return reshape(input, (-1,)) if input.array.size else reshape(input, (0,))
 
 
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
@@ -228,7 +233,7 @@ def t(input: Tensor) -> Tensor:
 
 def matrix_transpose(input: Tensor) -> Tensor:
     """The last two axes change places: ``x.mT``."""
-    n = input.data.ndim
+    n = input.array.ndim
     if n < 2:
         raise ShapeError(f"mT: at least 2 axes are needed, got {describe(input)}.")
     order = (1, 0) if n == 2 else (*range(n - 2), n - 1, n - 2)
@@ -289,7 +294,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 def expand(input: Tensor, *sizes: Any) -> Tensor:
     """Axes of length 1 repeated to `sizes`, without memory; -1 keeps a length."""
     wanted = shape_of("expand", sizes)
-    given = input.data.shape
+    given = input.array.shape
     extra = len(wanted) - len(given)
     if -1 in wanted:
         wanted = tuple(

@@ -50,11 +50,11 @@ def planned(plan: Any, *arguments: Any) -> Any:
 
 def batched(name: str, input: Any, axes: int) -> tuple[Tensor, bool]:
     """(input as a batch [N, C, spatial...], whether a single image [C, spatial...] was given)."""
-    if isinstance(input, Tensor) and input.data.ndim == axes + 2:
+    if isinstance(input, Tensor) and input.array.ndim == axes + 2:
         return input, False
     x = check_tensor(name, input)
-    if x.data.ndim == axes + 1:
-        return reshape(x, (1, *x.data.shape)), True
+    if x.array.ndim == axes + 1:
+        return reshape(x, (1, *x.array.shape)), True
     letters = ", ".join("DHW"[-axes:]) if axes > 1 else "L"
     raise ShapeError(
         f"{name}: input must be a batch [N, C, {letters}] or a single image [C, {letters}]; got "
@@ -64,4 +64,4 @@ def batched(name: str, input: Any, axes: int) -> tuple[Tensor, bool]:
 
 def unbatched(y: Tensor, single: bool) -> Tensor:
     """y without its batch axis where a single image was given."""
-    return reshape(y, y.data.shape[1:]) if single else y
+    return reshape(y, y.array.shape[1:]) if single else y

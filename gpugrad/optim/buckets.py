@@ -55,7 +55,7 @@ class Bucket:
 
     def read_parameters(self) -> None:
         """Notes the arrays the parameters hold now. Raises ShapeError unless the state fits."""
-        self.arrays = [p.data for p in self.params]
+        self.arrays = [p.array for p in self.params]
         for states in self.states.values():
             for state, array in zip(states, self.arrays, strict=True):
                 if state.shape != array.shape:
@@ -68,7 +68,7 @@ class Bucket:
     def ready(self) -> bool:
         """Whether all parameters have gradients, and still hold the noted arrays."""
         for param, array in zip(self.params, self.arrays, strict=True):
-            if param.grad is None or param.data is not array:
+            if param.grad is None or param.array is not array:
                 return False
         return True
 
@@ -89,7 +89,7 @@ class Bucket:
     def set_lr(self, lr: float | Tensor) -> None:
         """Uploads the learning rate; called only when it has changed, or is a tensor."""
         if isinstance(lr, Tensor) and lr.backend is self.backend:
-            self.backend.kernels.copy(lr.data.reshape(1), self.hyper[:1])
+            self.backend.kernels.copy(lr.array.reshape(1), self.hyper[:1])
         else:
             self.backend.kernels.fill(self.hyper[:1], float(lr))
         self.lr = math.nan if isinstance(lr, Tensor) else lr
@@ -125,15 +125,15 @@ class Bucket:
         for p, master, (array, version) in zip(
             self.params, self.masters, self.stepped, strict=False
         ):
-            if p.data is not array or p._version != version:
-                changed = kernels.binary("ne", kernels.cast(master, p.dtype), p.data)
-                written = kernels.cast(p.data, dtypes.float32)
+            if p.array is not array or p._version != version:
+                changed = kernels.binary("ne", kernels.cast(master, p.dtype), p.array)
+                written = kernels.cast(p.array, dtypes.float32)
                 kernels.copy(kernels.where(changed, written, master), master)
 
     def note_masters(self) -> None:
         """The master weights match the parameters as they are now."""
         if self.masters:
-            self.stepped = [(p.data, p._version) for p in self.params]
+            self.stepped = [(p.array, p._version) for p in self.params]
 
     def part(self, keep: Sequence[int]) -> Bucket:
         """A bucket of some of the parameters, with their state and the same count of steps."""
@@ -168,7 +168,7 @@ class Bucket:
         for param, array in zip(self.params, self.arrays, strict=True):
             grad = param.grad
             assert grad is not None  # see `split`
-            data = grad.data
+            data = grad.array
             if data.shape != array.shape or grad.backend is not backend or data.dtype != dtype:
                 raise _unfit(param, grad)
             if not data.flags.c_contiguous:

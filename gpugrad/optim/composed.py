@@ -43,5 +43,5 @@ class ComposedOptimizer(Optimizer):
             for i, array in enumerate(p):
                 s = {name: Tensor(each[i], bucket.backend) for name, each in bucket.states.items()}
                 param, grad = (Tensor(x, bucket.backend).to(wide) for x in (array, g[i]))
-                kernels.copy(self._update(group, clock, param, grad, s).data, array)
+                kernels.copy(self._update(group, clock, param, grad, s).array, array)
             self._advance(group, hyper)

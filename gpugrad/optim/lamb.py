@@ -70,11 +70,11 @@ class LAMB(Optimizer):
                     step = step - lr * group["weight_decay"] * param
                 # step is -lr r, so the lr in front of the ratio undoes that in the norm.
                 size, length = (
-                    Tensor(kernels.global_norm([x.data], 2.0), bucket.backend)
+                    Tensor(kernels.global_norm([x.array], 2.0), bucket.backend)
                     for x in (param, step)
                 )
                 ratio = ops.where((size > 0) & (length > 0), lr * size / length, 1.0)
-                kernels.copy((param + ratio * step).data, array)
+                kernels.copy((param + ratio * step).array, array)
 
     def _adam_steps(
         self, kernels: Kernels, group: Group, bucket: Bucket, g: list[Array]

@@ -38,6 +38,9 @@ __all__ = [
 ]
 
 
+_LRScheduler = LRScheduler  # the name that schedules of users were derived from for long
+
+
 class LambdaLR(FunctionSchedule):
     """lr = initial_lr * lr_lambda(epoch); one function, or a list with one for each group."""
 

@@ -49,7 +49,7 @@ def word_vectors(
     vocab_size: int,
     size: int,
     *,
-    window: int = 4,
+    window: int = 10,
     contexts: int = 2000,
     least: int = 5,
 ) -> tuple[_Array, _Array]:

@@ -78,14 +78,14 @@ RECIPES: dict[str, PretrainingRecipe] = {
             "hidden_dropout_prob": 0.0,  # the data is seen few times
             "attention_probs_dropout_prob": 0.0,
         },
-        epochs=10,
+        epochs=2,
         batch_size=32,
         optimizer="adamw",
-        settings={"adamw": {"lr": 2e-3, "weight_decay": 0.01}},
+        settings={"adamw": {"lr": 5e-4, "weight_decay": 0.01}},
         schedule="triangle",
         triangle=WARM_UP,
         tokenizer="wordpiece",
-        vocab_size=8000,
+        vocab_size=30_000,
         max_length=128,
         lengths=("max_position_embeddings",),
     )
@@ -96,7 +96,6 @@ RECIPES: dict[str, PretrainingRecipe] = {
 CONTINUED = {
     "bert": replace(
         RECIPES["bert"],
-        epochs=2,
         batch_size=64,
         settings={"adamw": {"lr": 1e-3, "weight_decay": 0.01}},
     )

@@ -13,7 +13,7 @@ import gpugrad as gg
 from gpugrad import models
 from gpugrad.data.dataset import Dataset
 from gpugrad.data.loader import DataLoader
-from gpugrad.errors import DataError
+from gpugrad.errors import ArgumentError, DataError
 from gpugrad.nn import Module
 from gpugrad.nn import functional as F
 from gpugrad.tensor import Tensor
@@ -175,6 +175,10 @@ def train_sentiment(options: TextOptions) -> float:
 def finetune(options: TextOptions) -> float:
     """As train_sentiment, from the parameters of a pre-trained model (options.pretrained)."""
     recipe = recipe_for("finetune", FINETUNE, options)
+    if options.from_scratch and options.reinit_layers is not None:
+        raise ArgumentError(
+            "--from-scratch makes all parameters anew, --reinit-layers some.\n  Leave one out."
+        )
     recipe = within_positions(options, recipe)
     options = completed(options, recipe, f"finetuned-{options.model}")
     check_kept(options)
@@ -226,7 +230,26 @@ def _model(
         warnings.filterwarnings("ignore", ".*newly initialised")
         found = kind.from_pretrained(options.pretrained, **changes)
     print(f"parameters of {options.pretrained}, with a new head for {len(names)} classes")
+    if options.reinit_layers is not None:
+        _renew_last(options.reinit_layers, found.bert, kind(found.config).bert)
     return found
+
+
+def _renew_last(count: int, bert: Any, fresh: Any) -> None:
+    """The pooler and the last layers become those of a fresh model.
+
+    What they have learnt serves masked words and next sentences: with few labels a new one learns
+    the task sooner (Zhang et al. 2021, "Revisiting Few-sample BERT Fine-tuning").
+    """
+    layers = bert.encoder.layer
+    if count > len(layers):
+        raise ArgumentError(
+            f"--reinit-layers {count}: the model has {len(layers)} layers.\n  "
+            "--from-scratch makes all parameters anew."
+        )
+    bert.pooler = fresh.pooler
+    for i in range(len(layers) - count, len(layers)):
+        layers[i] = fresh.encoder.layer[i]
 
 
 def _fit(

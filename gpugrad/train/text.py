@@ -37,6 +37,7 @@ class TextOptions(Options):
     tokenizer: a kind ("wordpiece", "bpe", "words", "characters"), or a folder that has one.
     max_length: tokens of a text at most. pretrained: folder of a pre-trained model.
     from_scratch: keep that model's configuration and tokenizer, but not its parameters.
+    reinit_layers: so many of its last layers, and its pooler, start anew; None: neither does.
     drop_stop_words, lemmatize: what is done to English texts before (text.WordFilter).
     """
 
@@ -50,6 +51,7 @@ class TextOptions(Options):
     max_length: int | None = None
     pretrained: str | None = None
     from_scratch: bool = False
+    reinit_layers: int | None = None
     drop_stop_words: bool = False
     lemmatize: bool = False
 

@@ -9,6 +9,13 @@ import pytest
 from contract_tools import DEVICES
 
 from gpugrad import backends
+from gpugrad.backends.cuda import CudaBackend
+
+
+def has_hopper() -> bool:
+    """Is there a Hopper GPU?"""
+    backend = backends.get("cuda") if "cuda" in DEVICES else None
+    return isinstance(backend, CudaBackend) and backend._gpu.compute_capability == "90"
 
 
 @pytest.fixture(params=DEVICES)
@@ -26,3 +33,12 @@ def hopper() -> Iterator[backends.Backend]:
         yield backends.get("sim")
     finally:
         _sim.set_architecture(int(os.environ.get("GPUGRAD_SIM_ARCHITECTURE") or 80))
+
+
+@pytest.fixture(params=["sim", *(["cuda"] if has_hopper() else [])])
+def any_hopper(request: pytest.FixtureRequest) -> backends.Backend:
+    """The simulator as an H100, and a GPU that is one."""
+    if request.param == "cuda":
+        return backends.get("cuda")
+    simulated: backends.Backend = request.getfixturevalue("hopper")
+    return simulated

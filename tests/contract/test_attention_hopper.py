@@ -1,4 +1,4 @@
-"""Hopper's attention (csrc/kernels/attention_hopper*.cu) in the simulator, both directions.
+"""Hopper's attention (csrc/kernels/attention_hopper*.cu), in the simulator and on a Hopper.
 
 Here are its dtypes, head sizes, masks and layouts, and equal bits in every schedule. That problems
 of these kinds and sizes run on those kernels is shown by tests/sim/test_attention_budgets.py, and
@@ -24,8 +24,8 @@ MASKS = [{}, CAUSAL, AT_END, SLIDING]
 
 
 @pytest.fixture
-def backend(hopper: Backend) -> Backend:
-    return hopper
+def backend(any_hopper: Backend) -> Backend:
+    return any_hopper
 
 
 # B, H, G, M, N, D: the least there is, tails of both tiles of 128, heads that share keys, batches,

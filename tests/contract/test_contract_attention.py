@@ -237,6 +237,26 @@ def test_attention_does_not_look_at_padding(backend: Backend, dtype: str) -> Non
     hold_unseen_keys(inputs, 13)
 
 
+@dtype_of_inputs
+def test_nan_stays_in_its_packed_sequence(backend: Backend, dtype: str) -> None:
+    """Of queries, keys, values and dO alike, and in the specification too."""
+    case = Case((1, 2, 1, 40, 60, 32), q_offsets=[0, 15, 40], k_offsets=[0, 37, 60])
+    inputs = Inputs(case, backend, dtype)
+    for which in range(4):
+        arrays = [x.copy() for x in inputs.arrays]
+        arrays[which][:, :, :10] = np.nan
+        on_host, on_device = arrays, [backend.from_numpy(x) for x in arrays]
+        for kernels, given, options in (
+            (reference, on_host, inputs.exact),
+            (backend.kernels, on_device, inputs.options),
+        ):
+            o, lse = kernels.attention(*given[:3], options)
+            dq, dk, dv, _ = kernels.attention_grad(given[3], *given[:3], o, lse, options, False)
+            for x, first in ((o, 15), (dq, 15), (dk, 37), (dv, 37)):
+                x = x if kernels is reference else backend.to_numpy(x)
+                assert np.isfinite(x[:, :, first:].astype(np.float64)).all()
+
+
 def test_attention_of_the_most_negative_bias_is_a_mean(backend: Backend) -> None:
     """Rows masked by float32's least number (as many models do) weigh all keys alike."""
     v = values((1, 1, 40, 8), "float32", 1)

@@ -1,4 +1,4 @@
-"""Hopper's convolutions (csrc/kernels/conv_hopper*.cu) in the simulator, against the specification.
+"""Hopper's convolutions (csrc/kernels/conv_hopper*.cu), in the simulator and on a Hopper.
 
 That the first two sizes are planned on those kernels is asserted by
 tests/sim/kernels_conv_plan.cpp (conv_plans_hopper_in_the_simulator).
@@ -30,21 +30,21 @@ CASES = [
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("operation", ["fprop", "dgrad", "wgrad"])
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{len(c.size)}d-{c.c}-{c.k}")
-def test_conv_hopper(hopper: Backend, dtype: str, operation: str, case: Case) -> None:
+def test_conv_hopper(any_hopper: Backend, dtype: str, operation: str, case: Case) -> None:
     layouts = ("last", "last", "last") if dtype == "float16" else ("rows", "rows", "rows")
-    getattr(Held(hopper, case, dtype, layouts), operation)()
+    getattr(Held(any_hopper, case, dtype, layouts), operation)()
 
 
-def test_conv_hopper_epilogue(hopper: Backend) -> None:
+def test_conv_hopper_epilogue(any_hopper: Backend) -> None:
     for layout in ("last", "rows"):
-        held = Held(hopper, CASES[2], "bfloat16", (layout, layout, layout))
+        held = Held(any_hopper, CASES[2], "bfloat16", (layout, layout, layout))
         held.fprop("gelu", bias=True, residual=layout)
         held.dgrad(bias=True)
 
 
-def test_conv_hopper_same_bits_in_every_schedule(hopper: Backend) -> None:
-    case, k = CASES[2], hopper.kernels
-    x, w, y = (hopper.from_numpy(values(s, "float16", i)) for i, s in enumerate(case.shapes))
+def test_conv_hopper_same_bits_in_every_schedule(any_hopper: Backend) -> None:
+    case, k = CASES[2], any_hopper.kernels
+    x, w, y = (any_hopper.from_numpy(values(s, "float16", i)) for i, s in enumerate(case.shapes))
     results = []
     for schedule in SCHEDULES:
         with scheduled("sim", schedule):

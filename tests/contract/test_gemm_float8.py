@@ -2,9 +2,11 @@
 
 Products of 8-bit floats are exact in float32, so an error is that of the sums: of a 16-bit kernel,
 which adds in float32, or of Hopper's own (csrc/kernels/gemm_hopper_float8.cu), whose wgmma keeps 13
-fraction bits (csrc/device/wgmma.h): in each of the four instructions that make 128 of k it cuts
-off less than 2^-13 of the sum so far, which is at most the magnitude of those 128 terms. So 4 2^-13
-of the magnitude of all terms.
+fraction bits (csrc/device/wgmma.h): each of the four instructions that make 128 of k cuts its 32
+products and the sum so far off 13 bits below the largest of them, and then the sum itself: 4 times
+34 cuts of less than 2^-13 of that largest. Of terms of either sign, as here, cuts toward zero have
+either sign, too: at random 6.7 2^-13 of the largest, which is a sum of at most 128 terms, about a
+tenth of their magnitude. 4 2^-13 of the magnitude is six times that.
 """
 
 from __future__ import annotations
@@ -59,16 +61,23 @@ def along_k(x: np.ndarray) -> np.ndarray:
     return memory[..., : x.shape[-1]]
 
 
+def without_gaps(backend: Backend, x: np.ndarray) -> Any:
+    """x on the device, its columns contiguous where they are so here."""
+    if x.ndim < 2 or x.strides[-1] == x.itemsize:
+        return backend.from_numpy(x)
+    return np.swapaxes(backend.from_numpy(np.swapaxes(x, -1, -2)), -1, -2)
+
+
 def hold(
     backend: Backend, a: np.ndarray, b: np.ndarray, output: str = "float32", hopper: bool = False,
     **epilogue: Any,
 ) -> Any:  # fmt: skip
-    """gemm of the arrays as they lie (on a GPU: contiguous) against a product in float64."""
+    """gemm of the arrays as they lie (on a GPU: without gaps) against a product in float64."""
     __tracebackhide__ = True
     kw: dict[str, Any] = {n: v for n, v in epilogue.items() if not isinstance(v, np.ndarray)}
     arrays: dict[str, Any] = {n: v for n, v in epilogue.items() if isinstance(v, np.ndarray)}
     here = backend.in_host_memory
-    given = [x if here else backend.from_numpy(x) for x in (a, b)]
+    given = [x if here else without_gaps(backend, x) for x in (a, b)]
     got = backend.kernels.gemm(
         *given,
         dtype=dtypes.as_dtype(output),
@@ -198,6 +207,20 @@ def test_hopper_sizes(hopper: Backend, left: Any, right: Any) -> None:
     hold(hopper, a, b[:1], hopper=True)
     row_scale = random(1).random(136).astype(np.float32)
     hold(hopper, a, b[1], hopper=True, row_scale=row_scale)
+
+
+def test_hopper_cuts_of_one_sign(hopper: Backend) -> None:
+    """Positive terms lose at every cut: more than if wgmma cut off its sums alone, which would lose
+    less than WGMMA of each, and less than all 34 cuts of each instruction can take."""
+    a, b = (
+        along_k(np.abs(eights((64, 1024), E4M3, 1))),
+        k_major(np.abs(eights((1024, 64), E4M3, 2))),
+    )
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    got = hopper.to_numpy(hopper.kernels.gemm(a, b, dtype=dtypes.float32))
+    lost = (exact - got) / exact
+    assert (lost > 0).all() and lost.max() < 34 * WGMMA
+    assert lost.mean() > 1.2 * WGMMA
 
 
 def test_hopper_batch_axes(hopper: Backend) -> None:

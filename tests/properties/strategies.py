@@ -238,7 +238,7 @@ def on(like: gg.Tensor | str, values: Any) -> gg.Tensor:
 
 def host(x: gg.Tensor) -> np.ndarray:
     """A tensor's values on the host."""
-    return np.asarray(x.backend.to_numpy(x.data))
+    return np.asarray(x.backend.to_numpy(x.array))
 
 
 def wide(x: np.ndarray) -> np.ndarray:

@@ -3,8 +3,9 @@
 //   program [--order forward|reverse|random] [--async eager|lazy|random] [--seed n] [--workers n]
 //           [case ...]
 //
-// Without names it runs all cases. Prints "ok NAME" or "FAILED NAME: why" for each; the exit status
-// is the number of failures.
+// Without names it runs all cases; --list only names them. Prints "ok NAME" or "FAILED NAME: why"
+// for each; the exit status is the number of failures. Built by nvcc the cases run on a GPU
+// (on_gpu.py), which has no schedules.
 #pragma once
 
 #include <cstdio>
@@ -16,7 +17,10 @@
 #include <vector>
 
 #include "device/device.h"
+
+#if GG_SIMULATOR
 #include "sim/schedule.h"
+#endif
 
 namespace check {
 
@@ -86,10 +90,9 @@ inline bool run(const Case& c) {
 }
 
 inline int main(int argc, char** argv) {
-  const char* order = "forward";
-  const char* async_mode = "eager";
-  uint64_t seed = 1;
-  int workers = 1;
+  [[maybe_unused]] const char *order = "forward", *async_mode = "eager";
+  [[maybe_unused]] uint64_t seed = 1;
+  [[maybe_unused]] int workers = 1;
   std::vector<std::string> names;
   for (int i = 1; i < argc; i++) {
     const std::string argument = argv[i];
@@ -101,6 +104,9 @@ inline int main(int argc, char** argv) {
       seed = strtoull(argv[++i], nullptr, 10);
     } else if (argument == "--workers" && i + 1 < argc) {
       workers = atoi(argv[++i]);
+    } else if (argument == "--list") {
+      for (const Case& c : cases()) printf("%s\n", c.name);
+      return 0;
     } else {
       names.push_back(argument);
     }
@@ -110,7 +116,9 @@ inline int main(int argc, char** argv) {
     bool wanted = names.empty();
     for (const std::string& name : names) wanted |= name == c.name;
     if (!wanted) continue;
+#if GG_SIMULATOR
     gg::sim::set_schedule(order, async_mode, seed, workers);
+#endif
     failures += !run(c);
     done++;
   }

@@ -15,13 +15,13 @@ __global__ void who(int* rank, int* size) {
 }
 
 CASE(cluster_ranks) {
-  int rank[24], size[24];
-  launch_cluster(who, dim3(6, 4), 32, dim3(3, 2), 0, nullptr, rank, size);
+  Aligned<int> rank(24), size(24);
+  run_cluster(who, dim3(6, 4), 32, dim3(3, 2), 0, rank.data, size.data);
   for (int i = 0; i < 24; i++) {
     CHECK_EQ(rank[i], i % 6 % 3 + i / 6 % 2 * 3);
     CHECK_EQ(size[i], 6);
   }
-  launch(who, 2, 32, 0, nullptr, rank, size);
+  run(who, 2, 32, 0, rank.data, size.data);
   CHECK_EQ(rank[1], 0);
   CHECK_EQ(size[1], 1);
 }
@@ -46,7 +46,8 @@ __global__ void rotate(const int* x, int* y, int rounds) {
 
 CASE(cluster_shared_memory) {
   constexpr int blocks = 8, cluster = 4, rounds = 3;
-  int x[blocks * 64], y[blocks * 64], next[blocks * 64], expected[blocks * 64];
+  Aligned<int> x(blocks * 64), y(blocks * 64);
+  int next[blocks * 64], expected[blocks * 64];
   for (int i = 0; i < blocks * 64; i++) expected[i] = x[i] = i * i % 1000;
   for (int r = 0; r < rounds; r++) {
     for (int i = 0; i < blocks * 64; i++) {
@@ -57,7 +58,7 @@ CASE(cluster_shared_memory) {
     }
     memcpy(expected, next, sizeof next);
   }
-  launch_cluster(rotate, blocks, 64, cluster, 0, nullptr, x, y, rounds);
+  run_cluster(rotate, blocks, 64, cluster, 0, x.data, y.data, rounds);
   for (int i = 0; i < blocks * 64; i++) CHECK_EQ(y[i], expected[i]);
 }
 
@@ -99,9 +100,9 @@ CASE(cluster_multicast) {
   constexpr int tiles = 5;
   Aligned<float> x(tiles * 256), y(4 * 128);
   for (size_t i = 0; i < x.size; i++) x[i] = static_cast<float>(i * 37 % 101);
-  launch_cluster(multicast_sum, 4, 160, 2, 2048, nullptr,
-                 matrix_map(TensorType::f32, x.data, tiles * 8, 32, 4, 32, Swizzle::none), tiles,
-                 y.data);
+  run_cluster(multicast_sum, 4, 160, 2, 2048,
+              matrix_map(TensorType::f32, x.data, tiles * 8, 32, 4, 32, Swizzle::none), tiles,
+              y.data);
   for (int i = 0; i < 128; i++) {
     float sum = 0;
     for (int t = 0; t < tiles; t++) sum += x[t * 256 + i] - 2 * x[t * 256 + 128 + i];
@@ -117,11 +118,12 @@ __global__ void some_leave(int* y) {
 }
 
 CASE(cluster_barrier_without_exited_threads) {
-  int y[192] = {};
-  launch_cluster(some_leave, 2, 96, 2, 0, nullptr, y);
+  Aligned<int> y(192);
+  run_cluster(some_leave, 2, 96, 2, 0, y.data);
   for (int i = 0; i < 192; i++) CHECK_EQ(y[i], i % 3 != 1);
 }
 
+#if GG_SIMULATOR
 // ---- misuse ------------------------------------------------------------------------------------
 
 enum class Mistake {
@@ -187,3 +189,4 @@ CASE(cluster_launches) {
   sim::set_architecture(90);
   cluster(8, 8);
 }
+#endif

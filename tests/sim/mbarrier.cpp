@@ -40,9 +40,9 @@ __global__ void ring(const int* x, int* y, int rounds) {
 
 CASE(mbarrier_ring) {
   constexpr int rounds = 9;
-  int x[rounds * 32], y[rounds * 32];
+  Aligned<int> x(rounds * 32), y(rounds * 32);
   for (int i = 0; i < rounds * 32; i++) x[i] = i;
-  launch(ring, 1, 64, 0, nullptr, x, y, rounds);
+  run(ring, 1, 64, 0, x.data, y.data, rounds);
   for (int i = 0; i < rounds * 32; i++) CHECK_EQ(y[i], i / 32 * 32 + 31 - i % 32);
 }
 
@@ -74,10 +74,11 @@ __global__ void two_copies(const int* x, int* y) {
 CASE(mbarrier_counts_bytes) {
   Aligned<int> x(128), y(64);
   for (int i = 0; i < 128; i++) x[i] = i * i;
-  launch(two_copies, 1, 64, 0, nullptr, x.data, y.data);
+  run(two_copies, 1, 64, 0, x.data, y.data);
   for (int i = 0; i < 64; i++) CHECK_EQ(y[i], i * i + (i + 64) * (i + 64));
 }
 
+#if GG_SIMULATOR
 // ---- misuse ------------------------------------------------------------------------------------
 
 enum class Mistake {
@@ -149,3 +150,4 @@ CASE(mbarrier_deadlock_names_it) {
                "mbarrier at shared address 0x", AT("init"), "waited for with parity 0",
                "misses 0 of 1 arrivals and 128 bytes");
 }
+#endif

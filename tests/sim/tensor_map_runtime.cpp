@@ -1,5 +1,6 @@
-// Stands in for CUDA's runtime and driver under tensor_map_context.cu: as the real driver does, it
-// encodes a map only in a thread where a context is current, and cudaFree makes one so.
+// With cuda_stubs.cpp stands in for CUDA's runtime and driver under tensor_map_context.cu: as the
+// real driver does, it encodes a map only in a thread where a context is current, and cudaFree
+// makes one so.
 
 #include <cuda.h>
 #include <cuda_runtime_api.h>
@@ -37,25 +38,5 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, 
   *function = context ? reinterpret_cast<void*>(current_context) : reinterpret_cast<void*>(encode);
   *result = cudaDriverEntryPointSuccess;
   return cudaSuccess;
-}
-
-cudaError_t cudaGetLastError() {
-  return cudaSuccess;
-}
-const char* cudaGetErrorName(cudaError_t) {
-  return "error";
-}
-const char* cudaGetErrorString(cudaError_t) {
-  return "error";
-}
-
-// What nvcc's host code calls at its start and end to register kernels, of which there are none.
-void** __cudaRegisterFatBinary(void*) {
-  return nullptr;
-}
-void __cudaRegisterFatBinaryEnd(void**) {}
-void __cudaUnregisterFatBinary(void**) {}
-char __cudaInitModule(void**) {
-  return 0;
 }
 }

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sim import build
+from sim import build, on_gpu
 
 FLAVOURS = ["plain", "asan", "tsan"]
 ASYNC = ["eager", "lazy", "random"]
@@ -31,8 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=FLAVOURS)
 def primitives(request: pytest.FixtureRequest, folder: Path) -> Path:
-    sources = ("mbarrier", "tma", "im2col", "wgmma", "cluster")
-    return build.cases(request.param, folder, "hopper", *sources)
+    return build.cases(request.param, folder, "hopper", *on_gpu.CASES)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,7 @@ def test_primitives(primitives: Path, order: str, seed: int, async_mode: str) ->
     status, output = build.run(primitives, *arguments)
     assert status == 0, output
     assert "FAILED" not in output and "WARNING" not in output, output
-    assert output.count("ok ") == 32
+    assert output.count("ok ") == 35
 
 
 def test_primitives_on_several_cpu_threads(primitives: Path) -> None:
@@ -205,6 +204,15 @@ def _nvcc(folder: Path, architecture: str, *flags: str, source: Path = PRIMITIVE
     return target
 
 
+def _without_cuda(folder: Path, *names: str) -> str:
+    """What the sources print, linked with stand-ins for CUDA's runtime."""
+    sources = [build.HERE / name for name in (*names, "cuda_stubs.cpp")]
+    objects = [str(_nvcc(folder, "sm_90a", "-c", source=source)) for source in sources]
+    program = folder / sources[0].stem
+    subprocess.run(["g++", *objects, "-pthread", "-o", str(program)], check=True)
+    return build.run(program)[1]
+
+
 @pytest.fixture(scope="module")
 def ptx(folder: Path) -> Iterator[str]:
     yield _nvcc(folder, "sm_90a", "-ptx").read_text()
@@ -265,12 +273,14 @@ def test_elsewhere_primitives_trap(folder: Path, architecture: str) -> None:
 @needs_nvcc
 def test_encoding_binds_a_context(folder: Path) -> None:
     """Once for each thread, and only where none is bound."""
-    sources = [build.HERE / f for f in ("tensor_map_context.cu", "tensor_map_runtime.cpp")]
-    objects = [str(_nvcc(folder, "sm_90a", "-c", source=source)) for source in sources]
-    program = folder / "tensor_map_context"
-    subprocess.run(["g++", *objects, "-pthread", "-o", str(program)], check=True)
-    _, output = build.run(program)
+    output = _without_cuda(folder, "tensor_map_context.cu", "tensor_map_runtime.cpp")
     assert output == "bound 3 times\n"
+
+
+@needs_nvcc
+def test_threads_do_not_lower_limits_of_shared_memory(folder: Path) -> None:
+    output = _without_cuda(folder, "launch_limits.cu", "launch_limits_runtime.cpp")
+    assert output == "0 of 100 refused\n"
 
 
 @needs_nvcc
@@ -280,3 +290,15 @@ def test_host_side_does_not_link_to_the_driver(folder: Path) -> None:
     undefined = [line.split()[-1] for line in done.stdout.splitlines()]
     assert any(name.startswith("cudaGetDriverEntryPoint") for name in undefined), undefined
     assert not [name for name in undefined if re.match(r"cu[A-Z]", name)], undefined
+
+
+@needs_nvcc
+def test_cases_build_for_a_gpu(folder: Path) -> None:
+    """gpu_report.sh runs them first of all. Where there is no GPU, each fails and says why."""
+    program = on_gpu.build(folder)
+    cases = on_gpu.names(program)
+    assert len(cases) == 26 and not [name for name in cases if "misuse" in name]
+    if shutil.which("nvidia-smi") is None:
+        assert "cudaErrorInsufficientDriver" in on_gpu.run(program, "mbarrier_ring")
+    assert on_gpu.run(program, "nonsense") == "FAILED: no case of that name"
+    assert on_gpu.run(program, "wgmma_f16", seconds=0).startswith("FAILED wgmma_f16: hangs")

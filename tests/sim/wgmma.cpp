@@ -64,17 +64,23 @@ __global__ void multiply(const __grid_constant__ TensorMap a_map,
   const int row = group * 64 + t / 32 * 16 + t % 32 / 4;
   const Swizzle swizzle = static_cast<Swizzle>(at.span);
   Acc d[N / 2];
-  for (Acc& v : d) v = Acc(12345);  // must not show: the first step does not accumulate
+#pragma unroll
+  for (int i = 0; i < N / 2; i++) d[i] = Acc(12345);  // must not show: step 0 does not accumulate
   uint32_t registers[4][4] = {};
   const int steps = at.k * at.bytes / 32;
-  for (int s = 0; s < steps; s++) {
+#pragma unroll
+  for (int s = 0; s < 4; s++) {
+    if (s == steps) break;
+#pragma unroll
     for (int j = 0; j < 4; j++) {
       const char* from = reinterpret_cast<const char*>(a_rows + (row + j % 2 * 8) * at.k) + s * 32;
       memcpy(&registers[s][j], from + t % 4 * 4 + j / 2 * 16, 4);
     }
   }
-  wgmma_fence();
-  for (int s = 0; s < steps; s++) {
+#pragma unroll
+  for (int s = 0; s < 4; s++) {
+    if (s == steps) break;
+    if (Registers || s == 0) wgmma_fence();  // each step has registers of its own
     const char* b_step = b_tile + s * bt.step();
     const uint64_t b = wgmma_descriptor(b_step, bt.leading(), bt.stride(), swizzle);
     if constexpr (Registers) {
@@ -90,6 +96,7 @@ __global__ void multiply(const __grid_constant__ TensorMap a_map,
   wgmma_wait<1>();
   wgmma_wait<0>();
   wgmma_pin(d);
+#pragma unroll
   for (int i = 0; i < N / 2; i++) {
     y[(row + i / 2 % 2 * 8) * N + i / 4 * 8 + t % 4 * 2 + i % 2] = d[i];
   }
@@ -132,8 +139,8 @@ void check_product(int span) {
     return matrix_map(map_type<A>(), x.data, rows, columns, t.box_rows(), t.unit() / bytes,
                       swizzle);
   };
-  launch(multiply<A, B, N, TransA, TransB, Registers>, 1, 256, at.total() + bt.total(), nullptr,
-         map(a, at), map(b, bt), at, bt, a_rows.data, y.data);
+  run(multiply<A, B, N, TransA, TransB, Registers>, 1, 256, at.total() + bt.total(), map(a, at),
+      map(b, bt), at, bt, a_rows.data, y.data);
   for (int i = 0; i < kRows; i++) {
     for (int j = 0; j < N; j++) {
       int sum = 0;
@@ -192,53 +199,59 @@ CASE(wgmma_a_in_registers) {
   check_product<int8_t, int8_t, 48, false, false, true>(64);
 }
 
-// d = 1 + 3 * 2^-25: rounding to nearest would give 1 + 2^-23, the tensor core cuts it off. tf32's
-// low 13 bits are ignored.
+// d + a b of one product, or four of fp8, or two of f16; with `all` of the whole of K alike.
 template <class A>
-__global__ void add_small(uint32_t a_bits, uint32_t b_bits, float* y) {
+__global__ void add_small(uint32_t a_bits, uint32_t b_bits, bool all, float* y) {
   char* tile = shared_dynamic<char>();
-  const uint32_t registers[4] = {threadIdx.x % 4 == 0 ? a_bits : 0, 0, 0, 0};
+  const uint32_t first = all || threadIdx.x % 4 == 0 ? a_bits : 0, rest = all ? a_bits : 0;
+  const uint32_t registers[4] = {first, rest, rest, rest};
   uint32_t* b = reinterpret_cast<uint32_t*>(tile);
-  for (int i = threadIdx.x; i < 64; i += 128) b[i] = i % 4 == 0 && i < 32 ? b_bits : 0;
+  for (int i = threadIdx.x; i < 64; i += 128) b[i] = all || (i % 4 == 0 && i < 32) ? b_bits : 0;
   fence_proxy_async();
   __syncthreads();
-  float d[4] = {1, -1, 1, -1};  // A is 0 in the rows of the last two
+  float d[4] = {1, -1, 1, -1};  // A is 0 in the rows of the last two, unless all are alike
   wgmma_fence();
   wgmma<A, 8>(d, registers, wgmma_descriptor(tile, 128, 128, Swizzle::none), true);
   wgmma_commit();
   wgmma_wait<0>();
+  wgmma_pin(d);
   for (int i = 0; i < 4; i++) y[threadIdx.x * 4 + i] = d[i];
 }
 
-CASE(wgmma_truncates) {
-  Aligned<float> y(512);
-  launch(add_small<f16>, 1, 128, 256, nullptr, 0x0c00u, 0x0e00u, y.data);  // 2^-12, 1.5 * 2^-12
-  CHECK_EQ(y[0], 1.0f);
-  launch(add_small<f16>, 1, 128, 256, nullptr, 0x1000u, 0x0e00u, y.data);  // 2^-11, 1.5 * 2^-12
-  CHECK_EQ(y[0], 1.0f + 0x1p-23f);
-  CHECK_EQ(y[3], -1.0f);
-  launch(add_small<tf32>, 1, 128, 256, nullptr, 0x3f801fffu, 0x3f800fffu, y.data);  // as 1 and 1
-  CHECK_EQ(y[0], 2.0f);
-}
-
-// Of 1 + v and -1 + v, where v sums `count` products a b of fp8, 13 fraction bits are kept.
+// Of 1 + v and -1 + v, where v sums products a b.
 template <class A>
-void check_fp8_sum(uint8_t a, uint8_t b, int count, float above, float below) {
+void check_sum(uint32_t a, uint32_t b, float above, float below, bool all = false) {
   Aligned<float> y(512);
-  launch(add_small<A>, 1, 128, 256, nullptr, a * (count == 1 ? 0x1u : 0x01010101u), b * 0x01010101u,
-         y.data);
+  run(add_small<A>, 1, 128, 256, a, b, all, y.data);
   CHECK_EQ(y[0], above);
   CHECK_EQ(y[1], below);
 }
 
+// 1 + 3 * 2^-25: rounding to nearest would give 1 + 2^-23, the tensor core cuts it off.
+CASE(wgmma_truncates) {
+  check_sum<f16>(0x0c00, 0x0e00, 1, -1 + 0x1p-23f);               // v is 2^-12 times 1.5 * 2^-12
+  check_sum<f16>(0x1000, 0x0e00, 1 + 0x1p-23f, -1 + 0x1.8p-23f);  // twice that
+  check_sum<tf32>(0x3f801fff, 0x3f800fff, 2, 0);  // low 13 bits are ignored: as 1 and 1
+}
+
+// Each product is cut off 25 bits below the largest exponent of all, before they are added.
+CASE(wgmma_cuts_off_each_product) {
+  check_sum<f16>(0x0b000b00, 0x08000800, 1, -1, true);  // v is 16 times 1.75 * 2^-26
+  check_sum<f16>(0x0c000c00, 0x08000800, 1 + 0x1p-21f, -1 + 0x1p-21f, true);  // 16 times 2^-25
+  check_sum<bf16>(0x39603960, 0x39003900, 1, -1, true);                       // as the first
+  check_sum<tf32>(0x39600000, 0x39000000, 1, -1, true);                       // 8 times
+}
+
+// The same of fp8, 13 bits below. e4m3: 0x01 is 2^-9, 0x08 2^-6, 0x10 2^-5, 0x18 2^-4. e5m2: 0x20
+// is 2^-7, 0x24 2^-6.
 CASE(wgmma_fp8_truncates) {
-  // e4m3: 0x01 is 2^-9, 0x08 2^-6, 0x10 2^-5, 0x18 2^-4. e5m2: 0x20 is 2^-7, 0x24 2^-6.
-  check_fp8_sum<f8e4m3>(0x01, 0x08, 1, 1, -1 + 0x1p-14f);  // v is 2^-15
-  check_fp8_sum<f8e4m3>(0x01, 0x10, 1, 1, -1 + 0x1p-14f);
-  check_fp8_sum<f8e4m3>(0x01, 0x10, 4, 1 + 0x1p-12f, -1 + 0x1p-12f);
-  check_fp8_sum<f8e4m3>(0x01, 0x18, 1, 1 + 0x1p-13f, -1 + 0x1p-13f);
-  check_fp8_sum<f8e5m2>(0x20, 0x20, 1, 1, -1 + 0x1p-14f);
-  check_fp8_sum<f8e5m2>(0x20, 0x24, 1, 1 + 0x1p-13f, -1 + 0x1p-13f);
+  check_sum<f8e4m3>(0x01, 0x08, 1, -1);  // v is 2^-15
+  check_sum<f8e4m3>(0x01, 0x10, 1, -1);
+  check_sum<f8e4m3>(0x01010101, 0x10101010, 1, -1);
+  check_sum<f8e4m3>(0x01, 0x18, 1 + 0x1p-13f, -1 + 0x1p-13f);
+  check_sum<f8e4m3>(0x01010101, 0x18181818, 1 + 0x1p-11f, -1 + 0x1p-11f);
+  check_sum<f8e5m2>(0x20, 0x20, 1, -1);
+  check_sum<f8e5m2>(0x20, 0x24, 1 + 0x1p-13f, -1 + 0x1p-13f);
 }
 
 // Sums of integers wrap.
@@ -253,16 +266,36 @@ __global__ void add_to_largest(int32_t* y) {
   wgmma<int8_t, 8>(d, registers, wgmma_descriptor(tile, 128, 128, Swizzle::none), true);
   wgmma_commit();
   wgmma_wait<0>();
+  wgmma_pin(d);
   for (int i = 0; i < 4; i++) y[threadIdx.x * 4 + i] = d[i];
 }
 
 CASE(wgmma_integers_wrap) {
   Aligned<int32_t> y(512);
-  launch(add_to_largest, 1, 128, 256, nullptr, y.data);
+  run(add_to_largest, 1, 128, 256, y.data);
   const int32_t expected[4] = {INT32_MIN + 63, INT32_MIN, INT32_MIN + 64, 64};
   for (int i = 0; i < 512; i++) CHECK_EQ(y[i], expected[i % 4]);
 }
 
+// Two warpgroups get the registers that a third gives, as in a kernel of 384 threads: on a GPU they
+// wait for ever if there are not as many as device/registers.h says.
+__global__ void __launch_bounds__(384, 1) move_registers(int* y) {
+  if (threadIdx.x < 256) {
+    registers_increase<232>();
+    y[threadIdx.x] = 232;
+  } else {
+    registers_decrease<40>();
+    y[threadIdx.x] = 40;
+  }
+}
+
+CASE(registers_move) {
+  Aligned<int> y(384);
+  run(move_registers, 1, 384, 0, y.data);
+  for (int i = 0; i < 384; i++) CHECK_EQ(y[i], i < 256 ? 232 : 40);
+}
+
+#if GG_SIMULATOR
 // ---- misuse ------------------------------------------------------------------------------------
 
 #define AT(line) std::string("wgmma.cpp:") + std::to_string(line)
@@ -333,3 +366,4 @@ CASE(wgmma_needs_hopper) {
                "the simulated GPU is 100");
   sim::set_architecture(90);
 }
+#endif

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TypeAlias
+
 import numpy as np
 
 from ...dtype import accumulation, bool_
@@ -9,24 +12,46 @@ from ..base import AttentionOptions
 from .precision import Array, accumulated, quiet, rounded, widened
 from .random import unit24
 
+Index: TypeAlias = tuple[slice, slice, slice]
 
-def _sequences(q: Array, k: Array, options: AttentionOptions) -> list[tuple[slice, slice, int]]:
-    """(queries, keys, sample) of each sequence; sample -1: of all samples."""
-    m, n = q.shape[2], k.shape[2]
+
+def _sequences(q: Array, k: Array, options: AttentionOptions) -> list[Index]:
+    """(samples, queries, keys) of each sequence."""
+    every, m, n = slice(None), q.shape[2], k.shape[2]
     if options.q_offsets is not None and options.k_offsets is not None:
         qs, ks = options.q_offsets, options.k_offsets
-        return [(slice(qs[i], qs[i + 1]), slice(ks[i], ks[i + 1]), -1) for i in range(len(qs) - 1)]
+        ends = range(1, len(qs))
+        return [(every, slice(qs[i - 1], qs[i]), slice(ks[i - 1], ks[i])) for i in ends]
     if options.k_lengths is not None:
-        ends = np.clip(options.k_lengths, 0, n)
-        return [(slice(0, m), slice(0, int(end)), b) for b, end in enumerate(ends)]
-    return [(slice(0, m), slice(0, n), -1)]
+        lengths = np.clip(options.k_lengths, 0, n)
+        each = enumerate(lengths.tolist())
+        return [(slice(b, b + 1), slice(0, m), slice(0, end)) for b, end in each]
+    return [(every, slice(0, m), slice(0, n))]
+
+
+def _alone(
+    q: Array, k: Array, options: AttentionOptions
+) -> Iterator[tuple[Index, Index, AttentionOptions, Array | float]]:
+    """(where its queries lie, where its keys lie, options, dropout's factor) of each sequence.
+
+    What no query of a sequence may see takes no part in it: 0 times NaN would be NaN.
+    """
+    shape = (*q.shape[:3], k.shape[2])
+    factor = _factor(shape, options)
+    for samples, queries, keys in _sequences(q, k, options):
+        own = options._replace(q_offsets=None, k_offsets=None, k_lengths=None)
+        at = (samples, slice(None), queries, keys)
+        if options.bias is not None:
+            own = own._replace(bias=np.broadcast_to(options.bias, shape)[at])
+        of_own = factor if isinstance(factor, float) else factor[at]
+        yield (samples, slice(None), queries), (samples, slice(None), keys), own, of_own
 
 
 def seen(q: Array, k: Array, options: AttentionOptions) -> Array:
     """bool [B, H, M, N]: does the query see the key?"""
     shape = (*q.shape[:3], k.shape[2])
     mask = np.zeros(shape, bool)
-    for queries, keys, sample in _sequences(q, k, options):
+    for samples, queries, keys in _sequences(q, k, options):
         m, n = queries.stop - queries.start, keys.stop - keys.start
         shift = n - m if options.align_end else 0
         distance = np.arange(n) - (np.arange(m)[:, None] + shift)
@@ -35,7 +60,6 @@ def seen(q: Array, k: Array, options: AttentionOptions) -> Array:
             visible &= distance >= -options.left
         if options.right >= 0:
             visible &= distance <= options.right
-        samples = slice(None) if sample < 0 else slice(sample, sample + 1)
         mask[samples, :, queries, keys] = visible
     if options.bias is not None and options.bias.dtype == bool_:
         mask &= np.broadcast_to(options.bias, shape)
@@ -66,14 +90,17 @@ def _factor(shape: tuple[int, ...], options: AttentionOptions) -> Array | float:
 @quiet
 def attention(q: Array, k: Array, v: Array, options: AttentionOptions) -> tuple[Array, Array]:
     """(o, lse): o = (dropout of softmax(scale q k^T + bias)) v over the keys seen."""
-    wide = accumulation(q.dtype)
-    scores = _scores(q, k, options)
-    top = np.max(scores, axis=3, keepdims=True, initial=-np.inf)
-    p = np.exp(scores - np.where(np.isinf(top), 0, top))
-    total = np.sum(p, axis=3, keepdims=True)
-    lse = np.where(np.isinf(top), top, top + np.log(total))
-    p = p / np.where(total == 0, 1, total) * _factor(scores.shape, options)
-    return rounded((p @ _heads(v, q)).astype(wide), q.dtype), lse[..., 0].astype(wide)
+    o = np.zeros_like(q)
+    lse = np.full(q.shape[:3], -np.inf, accumulation(q.dtype))
+    for rows, keys, own, factor in _alone(q, k, options):
+        scores = _scores(q[rows], k[keys], own)
+        top = np.max(scores, axis=3, keepdims=True, initial=-np.inf)
+        p = np.exp(scores - np.where(np.isinf(top), 0, top))
+        total = np.sum(p, axis=3, keepdims=True)
+        lse[rows] = np.where(np.isinf(top), top, top + np.log(total))[..., 0]
+        p = p / np.where(total == 0, 1, total) * factor
+        o[rows] = rounded((p @ _heads(v[keys], q)).astype(lse.dtype), q.dtype)
+    return o, lse
 
 
 @quiet
@@ -88,18 +115,26 @@ def attention_grad(
     bias: bool,
 ) -> tuple[Array, Array, Array, Array | None]:
     """(dq, dk, dv, dbias [B, H, M, N] where `bias`)."""
-    wide, scores = accumulation(q.dtype), _scores(q, k, options)
-    norm = lse[..., None]
-    p = np.where(np.isinf(norm) & (norm < 0), 0, np.exp(scores - norm))
-    z, dy = _factor(p.shape, options), accumulated(d_o)
-    delta = np.sum(dy * accumulated(o), axis=3, keepdims=True)
-    ds = p * (dy @ _heads(v, q).swapaxes(2, 3) * z - delta)
-    groups = (*k.shape[:2], q.shape[1] // max(k.shape[1], 1), *k.shape[2:])
-    dv = ((p * z).swapaxes(2, 3) @ dy).reshape(groups).sum(2)
-    dk = (options.scale * ds.swapaxes(2, 3) @ accumulated(q)).reshape(groups).sum(2)
-    dq = options.scale * ds @ _heads(k, q)
-    grads = [rounded(g.astype(wide), q.dtype) for g in (dq, dk, dv)]
-    return grads[0], grads[1], grads[2], ds.astype(wide) if bias else None
+    wide = accumulation(q.dtype)
+    dq, dk, dv = (np.zeros_like(x) for x in (q, k, v))
+    dbias = np.zeros((*q.shape[:3], k.shape[2]), wide) if bias else None
+    for rows, keys, own, z in _alone(q, k, options):
+        scores, norm = _scores(q[rows], k[keys], own), lse[rows][..., None]
+        p = np.where(np.isinf(norm) & (norm < 0), 0, np.exp(scores - norm))
+        dy = accumulated(d_o[rows])
+        delta = np.sum(dy * accumulated(o[rows]), axis=3, keepdims=True)
+        ds = p * (dy @ _heads(v[keys], q).swapaxes(2, 3) * z - delta)
+        by_head = (
+            (p * z).swapaxes(2, 3) @ dy,
+            options.scale * ds.swapaxes(2, 3) @ accumulated(q[rows]),
+        )
+        for to, found in zip((dv, dk), by_head, strict=True):
+            groups = (len(found), k.shape[1], q.shape[1] // max(k.shape[1], 1), *found.shape[2:])
+            to[keys] = rounded(found.reshape(groups).sum(2).astype(wide), q.dtype)
+        dq[rows] = rounded((options.scale * ds @ _heads(k[keys], q)).astype(wide), q.dtype)
+        if dbias is not None:
+            dbias[(*rows, keys[2])] = ds
+    return dq, dk, dv, dbias
 
 
 @quiet

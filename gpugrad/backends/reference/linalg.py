@@ -44,6 +44,23 @@ def gemm(
     if is_float8(dtype):
         raise unsupported("matmul", dtype)
     y = np.matmul(*(x if x.dtype == dtype else accumulated(x) for x in map(widened, (a, b))))
+    return finished(y, bias, act, alpha, beta, out, scale, residual, dtype, row_scale)
+
+
+@quiet
+def finished(
+    y: Array,
+    bias: Array | None,
+    act: str,
+    alpha: float,
+    beta: float,
+    out: Array | None,
+    scale: Array | None,
+    residual: Array | None,
+    dtype: DType,
+    row_scale: Array | None,
+) -> Array:
+    """What `gemm` makes of its product y, which may be changed."""
     if is_floating(dtype) and not is_floating(y.dtype):
         y = y.astype(accumulation(dtype))
     if not is_floating(y.dtype):

@@ -75,7 +75,7 @@ def clip_grads_with_norm_(parameters: Parameters, max_norm: float, total_norm: T
         return
     home = total_norm.backend
     k = home.kernels
-    ratio = k.binary("div", max_norm, k.binary("add", total_norm.data, 1e-6))
+    ratio = k.binary("div", max_norm, k.binary("add", total_norm.array, 1e-6))
     factor = k.unary("clamp", ratio, -math.inf, 1.0)
     for backend, arrays in _by_kind(grads):
         kernels = backend.kernels
@@ -98,7 +98,7 @@ def clip_grad_value_(parameters: Parameters, clip_value: float) -> None:
         grad = p.grad
         if grad is not None:
             kernels = grad.backend.kernels
-            kernels.copy(kernels.unary("clamp", grad.data, -clip_value, clip_value), grad.data)
+            kernels.copy(kernels.unary("clamp", grad.array, -clip_value, clip_value), grad.array)
             grad._counter.changed("clip_grad_value_")
 
 
@@ -122,7 +122,7 @@ def _by_kind(tensors: Iterable[Tensor]) -> Iterator[tuple[Backend, list[Array]]]
     for tensor in tensors:
         kinds.setdefault((tensor.backend.device, tensor.dtype), []).append(tensor)
     for members in kinds.values():
-        yield members[0].backend, [tensor.data for tensor in members]
+        yield members[0].backend, [tensor.array for tensor in members]
 
 
 def _contiguous(backend: Backend, arrays: list[Array]) -> list[Array]:

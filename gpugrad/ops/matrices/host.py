@@ -69,7 +69,7 @@ def from_host(array: Any, backend: Backend) -> Tensor:
 
 def host(x: Tensor) -> NDArray:
     """The values of a tensor; waits for its device."""
-    return x.backend.to_numpy(x.data)
+    return x.backend.to_numpy(x.array)
 
 
 def constant(x: Tensor) -> Tensor:
