@@ -70,10 +70,10 @@ def load(
             f"got a {type(map_location).__name__}"
         )
     backend = backends.get("cpu" if map_location is None else map_location)
-    if hasattr(f, "read"):
-        arrays, metadata = safetensors_file.read_stream(f)
-    else:
+    if isinstance(f, (str, os.PathLike)) or not hasattr(f, "read"):
         arrays, metadata = safetensors_file.read(_path("load", f))
+    else:
+        arrays, metadata = safetensors_file.read_stream(f)
 
     def tensor(name: str) -> Tensor:
         return Tensor(backend.from_numpy(arrays[name]), backend)
@@ -84,7 +84,7 @@ def load(
         return _decode(json.loads(metadata[STRUCTURE]), tensor, arrays)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
-            f"load({f!r}): the file is damaged: its structure cannot be read ({error!r}).\n"
+            f"load({str(f)!r}): the file is damaged: its structure cannot be read ({error!r}).\n"
             "  Copy or download it again."
         ) from error
 

@@ -100,6 +100,9 @@ def test_refusals_say_what_is_wrong() -> None:
         (lambda: d.Categorical(gg.zeros(3)), ArgumentError, "the sum of probs must be above 0"),
         (lambda: d.Categorical(gg.tensor(1.0)), ShapeError, "need at least one axis"),
         (lambda: d.Bernoulli(2.0), ArgumentError, r"probs must be in \[0, 1\], found 2.0"),
+        (lambda: d.Bernoulli([0.5]), ArgumentError, "numbers or Tensors, got list"),
+        (lambda: d.Normal(0, 1).sample(3), TypeError, r"must be a tuple, got 3.\n  .* give \(n,\)"),
+        (lambda: d.Categorical(gg.ones(2)).sample(3), TypeError, "Categorical: sample_shape must"),
         (lambda: d.Bernoulli(0.5, 0.5), ArgumentError, "either probs or logits, not both"),
         (lambda: d.Normal(0, 1).log_prob(0.5), ArgumentError, "must be a Tensor, got float"),
         (lambda: d.Normal(gg.zeros(2), 1).log_prob(gg.zeros(3)), ShapeError, r"shape \(3,\) does"),
@@ -118,6 +121,14 @@ def test_refusals_say_what_is_wrong() -> None:
         d.Normal(0, -1)
     finally:
         d.Distribution.set_default_validate_args(True)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_laplace_draws_are_finite(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    """Even where the uniform number is 0, whose logarithm would be infinite."""
+    monkeypatch.setattr(d.laplace, "rand", gg.zeros)
+    zero = gg.tensor(0.0, dtype=gg.as_dtype(dtype))
+    assert d.Laplace(zero, 1.0).rsample((3,)).isfinite().all().item()
 
 
 def test_own_divergences() -> None:

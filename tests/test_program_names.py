@@ -11,7 +11,7 @@ import pytest
 import gpugrad as gg
 from gpugrad import nn
 from gpugrad.data import RandomSampler
-from gpugrad.errors import ArgumentError, DataError
+from gpugrad.errors import ArgumentError, DataError, DTypeError
 
 
 def test_seed_everything() -> None:
@@ -35,6 +35,11 @@ def test_tf32_switch() -> None:
         assert gg.get_matmul_precision() == "tf32" and gg.backends.cuda.matmul.allow_tf32
         gg.backends.cuda.matmul.allow_tf32 = False
         assert gg.get_matmul_precision() == "high" and not gg.backends.cuda.matmul.allow_tf32
+        gg.set_matmul_precision("exact")
+        gg.backends.cuda.matmul.allow_tf32 = False
+        assert gg.get_matmul_precision() == "exact"
+        with pytest.raises(AttributeError, match="no setting 'allow_tf33', only allow_tf32"):
+            gg.backends.cuda.matmul.allow_tf33 = True  # type: ignore[attr-defined]
     finally:
         gg.set_matmul_precision(before)
     with pytest.raises(AttributeError, match="has no attribute 'xpu'"):
@@ -66,7 +71,11 @@ def test_typed_constructors() -> None:
         make = getattr(gg, name)
         assert make([1, 0]).dtype == dtype and make([1, 0]).tolist() == [1, 0]
         assert make(2, 3).shape == make(*gg.Size([2, 3])).shape == (2, 3)
-        assert make(3).shape == (3,) and make().shape == (0,) and make(2).dtype == dtype
+        assert (
+            make(np.int64(3)).shape == make(3).shape == (3,)
+            and make().shape == (0,)
+            and make(2).dtype == dtype
+        )
     array = np.ones(2)
     copy = gg.FloatTensor(array)
     array[0] = 5
@@ -81,6 +90,10 @@ def test_variable() -> None:
     assert y.grad is not None and y.grad.tolist() == [3, 3] and not x.requires_grad
     x.fill_(2)
     assert y.tolist() == [2, 2]  # the same memory
+    kind = gg.autograd.Variable
+    assert isinstance(x, kind) and not isinstance(1, kind)
+    with pytest.raises(DTypeError, match="Variable: data must be a Tensor, got int"):
+        kind(1)  # type: ignore[arg-type]
 
 
 def test_modules_by_their_places() -> None:
@@ -108,6 +121,14 @@ def test_randint_by_name() -> None:
     for wrong in (lambda: gg.randint(5), lambda: gg.randint(size=(2,))):
         with pytest.raises(ArgumentError, match=r"randint: give randint\(high, size\)"):
             wrong()
+
+
+def test_randint_takes_no_int_as_size() -> None:
+    """As in PyTorch: randint(1, 5) would else give 5 zeros to who expects a number."""
+    for wrong in (lambda: gg.randint(1, 5), lambda: gg.randint(0, 5, 3)):
+        with pytest.raises(ArgumentError, match=r"size must be a tuple, got \d.\n  Give \(\d,\)"):
+            wrong()
+    assert gg.randint(5, [2, 3]).shape == (2, 3) and gg.randint(5, ()).shape == ()
 
 
 def test_a_sampler_without_end_starts_at_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -86,7 +87,7 @@ def test_load_gives_plain_tensors_on_the_wanted_device(tmp_path: Path) -> None:
     gg.save({"w": gg.nn.Parameter(gg.tensor([1.0]))}, tmp_path / "f")
     with pytest.raises(ArgumentError, match="expected a device such as 'cuda', got a dict"):
         gg.load(tmp_path / "f", map_location={})  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match="expected a path, got a int"):
+    with pytest.raises(ArgumentError, match="expected a path or a file, got a int"):
         gg.load(3)  # type: ignore[arg-type]
     back = gg.load(tmp_path / "f", map_location="cpu")
     assert type(back["w"]) is gg.Tensor and not back["w"].requires_grad
@@ -253,3 +254,17 @@ def test_random_damage_never_does_worse_than_dataerror(good: Path) -> None:
         good.write_bytes(broken)
         with contextlib.suppress(DataError):
             gg.load(good)
+
+
+def test_files_and_bytes() -> None:
+    """As PyTorch: f may be open, and what is read begins where it stands."""
+    stream = io.BytesIO()
+    stream.write(b"before")
+    wanted = {"w": gg.tensor([1.5, 2.0]), "f": gg.ones(2).to(gg.float8_e5m2), "epoch": 3}
+    gg.save(wanted, stream)
+    stream.seek(6)
+    found = gg.load(stream)
+    assert found["w"].tolist() == [1.5, 2.0] and found["epoch"] == 3
+    assert found["f"].dtype == gg.float8_e5m2
+    with pytest.raises(DataError, match=r"load\(<_io.BytesIO .*>\): the file is empty"):
+        gg.load(stream)  # which stands at its end

@@ -392,3 +392,10 @@ def test_lists_of_arrays_that_were_pickled(value: Any, dtype: Any) -> None:
     """Whose dtypes are others than NumPy's own, and equal."""
     x = gg.from_numpy(pickle.loads(pickle.dumps(np.array([value], dtype))))
     assert x.tolist() == [value] and type(x.tolist()[0]) is type(value)
+
+
+def test_numbers_are_formatted_as_numbers() -> None:
+    """As PyTorch: f"{loss}" is the number, f"{weights}" the tensor."""
+    loss = gg.tensor(0.5, requires_grad=True)
+    assert f"{loss}" == "0.5" and f"{loss:.2f}" == "0.50" and f"{gg.tensor(True)}" == "True"
+    assert f"{gg.ones(1)}" == str(gg.ones(1)) and str(loss) != "0.5"

@@ -10,8 +10,8 @@
 
 namespace gg::sim {
 
-/// Operands and accumulators of the product being computed.
-struct WgmmaTiles {
+/// Operands and accumulators of the product being computed, read as vectors of 32 bytes.
+struct alignas(32) WgmmaTiles {
   union {
     double b[32][256];  ///< by k
     int32_t b_int[32][256];

@@ -96,9 +96,7 @@ def _laplace(p: Laplace, q: Laplace) -> Tensor:
 def _multivariate(p: MultivariateNormal, q: MultivariateNormal) -> Tensor:
     """(tr(Cq^-1 Cp) + d^T Cq^-1 d - n) / 2 + log(det Cq / det Cp) / 2, d = loc_q - loc_p."""
     if p.event_shape != q.event_shape:
-        raise ShapeError(
-            f"kl_divergence: event shapes {p.event_shape} and {q.event_shape} differ."
-        )
+        raise ShapeError(f"kl_divergence: event shapes {p.event_shape} and {q.event_shape} differ.")
     between = linalg.solve_triangular(q.scale_tril, p.scale_tril, upper=False)
     difference = (q.loc - p.loc).unsqueeze(-1)
     shift = linalg.solve_triangular(q.scale_tril, difference, upper=False)

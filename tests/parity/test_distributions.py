@@ -99,6 +99,29 @@ def test_divergences(name: str) -> None:
     check(pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1])
 
 
+def test_divergences_at_certainty() -> None:
+    """0 where p never falls, infinite where it does and q never."""
+    sure = np.array([0.0, 0.5, 1.0])
+    p, q = np.meshgrid(sure, sure, indexing="ij")
+    found = ours.kl_divergence(ours.Bernoulli(gg.tensor(p)), ours.Bernoulli(gg.tensor(q)))
+    wanted = theirs.kl_divergence(
+        theirs.Bernoulli(torch.tensor(p)), theirs.Bernoulli(torch.tensor(q))
+    )
+    np.testing.assert_allclose(found.numpy(), wanted.numpy(), **CLOSE)
+    assert np.isinf(found.numpy()).sum() == 4
+    one = gg.tensor(0.3)  # which is broadcast, other than in PyTorch
+    assert ours.kl_divergence(ours.Bernoulli(one), ours.Bernoulli(gg.zeros(2))).isinf().all()
+
+
+def test_classes_have_no_mean() -> None:
+    p, q = ours.Categorical(gg.ones(2, 3)), theirs.Categorical(torch.ones(2, 3))
+    for name in ("mean", "variance", "stddev"):
+        np.testing.assert_array_equal(getattr(p, name).numpy(), getattr(q, name).numpy())
+    which = np.array([True, False])
+    found = p.log_prob(gg.tensor(which)).numpy()
+    np.testing.assert_allclose(found, q.log_prob(torch.tensor(which)).numpy(), rtol=1e-6)
+
+
 def test_independent() -> None:
     p = ours.Independent(ours.Normal(gg.tensor(ANY), gg.tensor(POSITIVE)), 1)
     q = theirs.Independent(theirs.Normal(torch.tensor(ANY), torch.tensor(POSITIVE)), 1)
@@ -136,9 +159,22 @@ REFUSED = [
     lambda d, t: d.OneHotCategorical(t.ones(3)).log_prob(t.tensor([1.0, 1.0, 0.0])),
     lambda d, t: d.Normal(t.zeros(2), 1.0).log_prob(t.zeros(3)),
     lambda d, t: d.Normal(0.0, 1.0).log_prob(0.5),
+    lambda d, t: d.Normal([0.0], [1.0]),
+    lambda d, t: d.Normal(0.0, "a"),
+    lambda d, t: d.Normal(0.0, 1.0).log_prob(t.tensor(float("nan"))),
+    lambda d, t: d.Laplace(0.0, 1.0).log_prob(t.tensor(float("nan"))),
+    lambda d, t: d.Categorical(logits=t.tensor([float("inf"), 0.0])),
+    lambda d, t: d.Categorical(logits=t.tensor([-float("inf"), -float("inf")])),
     lambda d, t: d.Independent(d.Normal(0.0, 1.0), 1),
     lambda d, t: d.MultivariateNormal(t.zeros(2)),
     lambda d, t: d.MultivariateNormal(t.zeros(2), t.eye(2), t.eye(2)),
+    lambda d, t: d.MultivariateNormal(t.zeros(2), -t.eye(2)),
+    lambda d, t: d.MultivariateNormal(t.zeros(2), t.tensor([[1.0, 0.5], [0.2, 1.0]])),
+    lambda d, t: d.MultivariateNormal(t.zeros(2), scale_tril=t.tensor([[1.0, 0.5], [0.2, 1.0]])),
+    lambda d, t: d.MultivariateNormal(t.tensor([float("nan"), 0.0]), t.eye(2)),
+    lambda d, t: d.kl_divergence(
+        *(d.MultivariateNormal(t.zeros(n), t.eye(n)) for n in (2, 3)),
+    ),
 ]
 
 
