@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 from .. import finfo, rand
 from ..tensor import Tensor
-from .distribution import Distribution, Shape, broadcast_all
+from .distribution import Shape
+from .location_scale import LocationScale
 
 
-class Laplace(Distribution):
+class Laplace(LocationScale):
     """p(x) = exp(-|x - loc| / scale) / (2 scale); scale is above 0."""
-
-    has_rsample = True
-    trailing: ClassVar[dict[str, int]] = {"loc": 0, "scale": 0}
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc, self.scale = broadcast_all("Laplace", loc, scale)
-        super().__init__(self.loc.shape, validate_args=validate_args)
-        if self._validate_args:
-            self._demand("loc", self.loc, self.loc == self.loc, "a number")
-            self._demand("scale", self.scale, self.scale > 0, "above 0")
-
-    @property
-    def mean(self) -> Tensor:
-        """loc."""
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
-        """loc."""
-        return self.loc
 
     @property
     def stddev(self) -> Tensor:

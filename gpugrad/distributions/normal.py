@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
 
 from .. import randn
 from ..tensor import Tensor
-from .distribution import Distribution, Shape, broadcast_all
+from .distribution import Shape
+from .location_scale import LocationScale
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
-class Normal(Distribution):
+class Normal(LocationScale):
     """p(x) = exp(-(x - loc)^2 / (2 scale^2)) / (scale sqrt(2 pi)); scale is above 0.
 
     `rsample` is loc + scale e with standard normal e (Kingma & Welling 2014).
     """
-
-    has_rsample = True
-    trailing: ClassVar[dict[str, int]] = {"loc": 0, "scale": 0}
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc, self.scale = broadcast_all("Normal", loc, scale)
-        super().__init__(self.loc.shape, validate_args=validate_args)
-        if self._validate_args:
-            self._demand("loc", self.loc, self.loc == self.loc, "a number")
-            self._demand("scale", self.scale, self.scale > 0, "above 0")
-
-    @property
-    def mean(self) -> Tensor:
-        """loc."""
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
-        """loc."""
-        return self.loc
 
     @property
     def stddev(self) -> Tensor:
