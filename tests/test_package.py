@@ -85,4 +85,4 @@ def test_import_is_light(python: Callable[[str], str]) -> None:
         "assert 'cupy' not in sys.modules and 'torch' not in sys.modules\n"
         "print(time.process_time() - t)"
     )
-    assert min(float(python(code)) for _ in range(3)) < 0.2
+    assert min(float(python(code)) for _ in range(10)) < 0.2  # the least disturbed
