@@ -80,9 +80,11 @@ def test_public_functions_have_docstrings() -> None:
 
 
 def test_import_is_light(python: Callable[[str], str]) -> None:
+    """Measured by NumPy's import in the same process, for a machine may be slow just now."""
     code = (
-        "import sys, time, numpy, ml_dtypes; t = time.process_time(); import gpugrad\n"
+        "import sys, time; a = time.process_time(); import numpy, ml_dtypes\n"
+        "b = time.process_time(); import gpugrad; c = time.process_time()\n"
         "assert 'cupy' not in sys.modules and 'torch' not in sys.modules\n"
-        "print(time.process_time() - t)"
+        "print((c - b) / (b - a))"
     )
-    assert min(float(python(code)) for _ in range(10)) < 0.2  # the least disturbed
+    assert min(float(python(code)) for _ in range(5)) < 2.5
